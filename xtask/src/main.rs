@@ -1,2 +1,64 @@
-//! Placeholder.
-fn main() {}
+//! The project's one runner: `cargo xtask <demo|test|check|bench|setup|doctor>`.
+//!
+//! Whatever it installs goes to `target/tools`, so `cargo clean` takes it away again.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a runner talks to the person at the terminal")]
+
+mod bench;
+mod capabilities;
+mod check;
+mod demo;
+mod firewall;
+mod links;
+mod parts;
+mod project;
+mod run;
+mod steps;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::project::Project;
+
+/// Sets up, tests, checks and measures the PicoBase SDKs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Shows the SDK at work, against a real server behind a proxy that makes faults
+    Demo,
+    /// Runs the tests of one part, or of all parts
+    Test(test::Options),
+    /// Formatting, lints, dependencies, documentation, firewall, capabilities, links
+    Check,
+    /// Measures one part, or all parts, and writes target/bench/PART.json
+    Bench(bench::Options),
+    /// Installs what the other commands need into target/tools
+    Setup,
+    /// Reports what is there and what is missing
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    match execute(Command::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<ExitCode> {
+    let project = Project::find()?;
+    match command {
+        Command::Demo => demo::demo(&project),
+        Command::Test(options) => test::test(&project, &options),
+        Command::Check => Ok(check::check(&project)),
+        Command::Bench(options) => bench::bench(&project, &options),
+        Command::Setup => Ok(tools::setup(&project)),
+        Command::Doctor => Ok(tools::doctor(&project)),
+    }
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask bench`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::project::Project;
+use crate::steps::{Steps, Stop};
+use crate::tools::{self, Backend, Profile};
+use crate::{parts, run};
+
+/// What `cargo xtask bench` can be told.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The part to measure (rust, …); all of them without it
+    part: Option<String>,
+}
+
+/// Builds for release and measures the parts one after the other.
+pub(crate) fn bench(project: &Project, options: &Options) -> Result<ExitCode> {
+    let parts = parts::select(options.part.as_deref())?;
+    let mut steps = Steps::default();
+    // A failure has been printed, and is in the summary.
+    let _ = run_parts(project, &parts, &mut steps);
+    Ok(steps.finish())
+}
+
+fn run_parts(project: &Project, parts: &[&parts::Part], steps: &mut Steps) -> Result<(), Stop> {
+    let backend = Backend::prepare(project, steps, tools::SERVER, Profile::Release)?;
+    parts.iter().try_for_each(|part| (part.bench)(project, &backend, steps))
+}
+
+/// The Rust part: writes target/bench/rust.json.
+pub(crate) fn rust(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+    steps.run("build the bench", || run::run(&mut project.cargo(["build", "--release", "-p", "picobase-bench"])))?;
+    steps.run("bench rust", || {
+        let folder = project.target.join("bench");
+        std::fs::create_dir_all(&folder)?;
+        let mut command = project.cargo(["run", "--quiet", "--release", "-p", "picobase-bench", "--", "rust", "--out"]);
+        run::run(backend.apply(command.arg(folder.join("rust.json"))))
+    })
+}

@@ -39,6 +39,11 @@ impl Project {
         self.target.join("tools")
     }
 
+    /// A program that cargo has built for tests.
+    pub(crate) fn built(&self, name: &str) -> PathBuf {
+        self.target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    }
+
     /// The path of a file below the root, as a reader would write it.
     pub(crate) fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)

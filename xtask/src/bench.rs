@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::project::Project;
@@ -36,8 +36,15 @@ pub(crate) fn rust(project: &Project, backend: &Backend, steps: &mut Steps) -> R
     steps.run("build the bench", || run::run(&mut project.cargo(["build", "--release", "-p", "picobase-bench"])))?;
     steps.run("bench rust", || {
         let folder = project.target.join("bench");
+        let out = folder.join("rust.json");
         std::fs::create_dir_all(&folder)?;
+        // What an earlier run has left must not pass for the result of this one.
+        if out.exists() {
+            std::fs::remove_file(&out)?;
+        }
         let mut command = project.cargo(["run", "--quiet", "--release", "-p", "picobase-bench", "--", "rust", "--out"]);
-        run::run(backend.apply(command.arg(folder.join("rust.json"))))
+        run::run(backend.apply(command.arg(&out)))?;
+        ensure!(out.is_file(), "the bench did not write {}", out.display());
+        Ok(())
     })
 }

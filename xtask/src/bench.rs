@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::backend::{Backend, Profile};
 use crate::project::Project;
 use crate::steps::{Steps, Stop};
-use crate::tools::{self, Backend, Profile};
-use crate::{parts, run};
+use crate::{parts, run, tools};
 
 /// What `cargo xtask bench` can be told.
 #[derive(Args)]

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::backend::{Backend, Profile};
 use crate::project::Project;
-use crate::run;
 use crate::steps::Steps;
-use crate::tools::{self, Backend, Profile};
+use crate::{run, tools};
 
 /// Installs the server, builds the testkit, and runs the core's example against both.
 pub(crate) fn demo(project: &Project) -> Result<ExitCode> {

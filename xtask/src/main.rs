@@ -3,6 +3,7 @@
 //! Whatever it installs goes to `target/tools`, so `cargo clean` takes it away again.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a runner talks to the person at the terminal")]
 
+mod backend;
 mod bench;
 mod capabilities;
 mod check;

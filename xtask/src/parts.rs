@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 
+use crate::backend::Backend;
 use crate::project::Project;
 use crate::steps::{Steps, Stop};
-use crate::tools::Backend;
 use crate::{bench, test};
 
 /// One part: a language, or an area that is tested and measured alone.

@@ -39,9 +39,9 @@ impl Project {
         self.target.join("tools")
     }
 
-    /// A program that cargo has built for tests.
-    pub(crate) fn built(&self, name: &str) -> PathBuf {
-        self.target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    /// A program that cargo has built, in the folder of its profile (debug, release).
+    pub(crate) fn built(&self, profile: &str, name: &str) -> PathBuf {
+        self.target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
     /// The path of a file below the root, as a reader would write it.

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::backend::{Backend, Profile};
 use crate::project::Project;
 use crate::steps::{Steps, Stop};
-use crate::tools::{self, Backend, Profile};
-use crate::{capabilities, firewall, parts, run};
+use crate::{capabilities, firewall, parts, run, tools};
 
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
@@ -62,7 +62,7 @@ pub(crate) fn rust(project: &Project, backend: &Backend, steps: &mut Steps) -> R
         std::fs::remove_dir_all(&coverage).context("cannot remove the coverage folder")
     })?;
     // Built with the tests above.
-    steps.run("demo", || run::run(backend.apply(&mut Command::new(project.built("examples/demo")))))?;
+    steps.run("demo", || run::run(backend.apply(&mut Command::new(project.built("debug", "examples/demo")))))?;
     steps.run("browser build", || {
         let mut build = project.cargo(["build", "-p", "picobase", "--no-default-features", "--target", firewall::WASM]);
         run::run(tools::with_wasm_std(project, &mut build)?)

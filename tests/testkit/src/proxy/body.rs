@@ -20,7 +20,7 @@ pub(crate) type BodyError = anyhow::Error;
 type Inner = UnsyncBoxBody<Bytes, BodyError>;
 
 /// How long bytes that were passed on may take to leave, before their connection is cut.
-pub(crate) const SETTLE: Duration = Duration::from_millis(30);
+const SETTLE: Duration = Duration::from_millis(30);
 /// The pace at which slowed bodies send their pieces.
 const PIECES_PER_SECOND: u64 = 20;
 
@@ -221,16 +221,20 @@ impl Body for Passing {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.wait, Wait::Nothing) && self.stop.is_none() && self.rest.is_empty() && self.inner.is_end_stream()
+        matches!(self.wait, Wait::Nothing) && self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let mut hint = self.inner.size_hint();
         let rest = self.rest.len() as u64;
-        hint = match hint.exact() {
-            Some(exact) => SizeHint::with_exact(exact + rest),
-            None => SizeHint::default(),
-        };
-        hint
+        self.inner.size_hint().exact().map_or_else(SizeHint::default, |exact| SizeHint::with_exact(exact + rest))
+    }
+}
+
+/// Bodies of known length are not asked for their end: whoever has all bytes drops them.
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let Some((_, Stop::Cut(how))) = self.stop {
+            self.connection.cut_in(SETTLE, how);
+        }
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::Proxy;
-use super::body::{Passing, SETTLE, Silence, Stop};
+use super::body::{Passing, Silence, Stop};
 use super::connection::Handle;
 use super::log::{Head, Running};
 use super::rules::{Action, Answer, Direction, How, Plan, Point, When};
@@ -83,7 +83,7 @@ impl Exchanger {
     /// Does what the deciding rule wants.
     async fn decide(&self, exchange: Exchange, action: Option<Action>) -> Result<Response<Passing>> {
         match action {
-            None => self.pass(exchange, None, None).await,
+            None => self.pass(exchange, None).await,
             Some(Action::Respond(answer)) => {
                 let own = self.own_answer(&exchange, &answer)?;
                 self.drain_request(exchange).await?;
@@ -106,7 +106,7 @@ impl Exchanger {
                 self.swallow(exchange).await?;
                 Ok(self.cut(How::Reset).await)
             }
-            Some(Action::Truncate { bytes }) => self.pass(exchange, None, Some((bytes, Stop::Cut(How::Close)))).await,
+            Some(Action::Truncate { bytes }) => self.pass(exchange, Some((bytes, Stop::Cut(How::Close)))).await,
             Some(Action::Reset(point)) => self.stop(exchange, point, Stop::Cut(How::Reset)).await,
             Some(Action::Close(point)) => self.stop(exchange, point, Stop::Cut(How::Close)).await,
             Some(Action::Stall(point)) => {
@@ -116,21 +116,35 @@ impl Exchanger {
         }
     }
 
-    /// Cuts or stalls at the wanted place.
+    /// Cuts or stalls at the wanted place. A request that has no more bytes than that is cut when it was processed.
     async fn stop(&self, exchange: Exchange, point: Point, stop: Stop) -> Result<Response<Passing>> {
-        let at = (point.bytes, stop);
+        let at = Some((point.bytes, stop));
+        let known = exchange.request.body().size_hint().exact();
         match point.when {
-            When::AfterResponseBytes => self.pass(exchange, None, Some(at)).await,
-            When::AfterRequestBytes if !exchange.request.body().is_end_stream() => {
-                self.pass(exchange, Some(at), None).await
+            When::AfterResponseBytes => self.pass(exchange, at).await,
+            When::AfterRequestBytes if known.is_none_or(|length| length > point.bytes) => {
+                let answer = self.forward(exchange.request, &exchange.running, &exchange.modifiers, at).await?;
+                self.hand_on(answer, exchange.running, &exchange.modifiers, None)
             }
-            When::Accept | When::BeforeForward | When::AfterRequestBytes => {
-                match stop {
-                    Stop::Cut(how) => return Ok(self.cut(how).await),
-                    Stop::Pause(Some(time)) => sleep(time).await,
-                    Stop::Pause(None) => std::future::pending().await,
-                }
-                self.pass(exchange, None, None).await
+            When::AfterRequestBytes => {
+                let answer = self.forward(exchange.request, &exchange.running, &exchange.modifiers, None).await?;
+                self.halt(stop).await;
+                self.hand_on(answer, exchange.running, &exchange.modifiers, None)
+            }
+            When::Accept | When::BeforeForward => {
+                self.halt(stop).await;
+                self.pass(exchange, None).await
+            }
+        }
+    }
+
+    /// Waits, or ends the connection and never returns.
+    async fn halt(&self, stop: Stop) {
+        match stop {
+            Stop::Pause(Some(time)) => sleep(time).await,
+            Stop::Pause(None) => std::future::pending().await,
+            Stop::Cut(how) => {
+                self.cut(how).await;
             }
         }
     }
@@ -155,26 +169,28 @@ impl Exchanger {
         body.drain().await
     }
 
-    /// Passes request and answer on, each with the place where it stops.
-    async fn pass(
-        &self,
-        exchange: Exchange,
-        request_stop: Option<(u64, Stop)>,
-        answer_stop: Option<(u64, Stop)>,
-    ) -> Result<Response<Passing>> {
+    /// Passes request and answer on, the answer up to the place where it stops.
+    async fn pass(&self, exchange: Exchange, stop: Option<(u64, Stop)>) -> Result<Response<Passing>> {
         let Exchange { request, running, modifiers } = exchange;
-        let answer = self.forward(request, &running, &modifiers, request_stop).await?;
+        let answer = self.forward(request, &running, &modifiers, None).await?;
+        self.hand_on(answer, running, &modifiers, stop)
+    }
+
+    /// Passes an answer on, up to the place where it stops.
+    fn hand_on(
+        &self,
+        answer: Response<Incoming>,
+        running: Arc<Running>,
+        modifiers: &[Action],
+        stop: Option<(u64, Stop)>,
+    ) -> Result<Response<Passing>> {
         let (mut head, body) = answer.into_parts();
-        change_headers(&mut head, &modifiers)?;
+        change_headers(&mut head, modifiers)?;
         running.status(head.status.as_u16());
-        if let (true, Some((_, Stop::Cut(how)))) = (body.is_end_stream(), answer_stop) {
-            self.connection.cut_in(SETTLE, how);
-        }
-        let stop = answer_stop.filter(|_| !body.is_end_stream());
         let body = Passing::new(body, self.connection.clone(), running)
             .stop_after(stop)
-            .slow(rate(&modifiers, Direction::Response))
-            .silence(silence(&modifiers));
+            .slow(rate(modifiers, Direction::Response))
+            .silence(silence(modifiers));
         Ok(Response::from_parts(head, body))
     }
 

@@ -1,4 +1,4 @@
-//! Starts a testkit through the client, prints what it is, and holds it until Enter is pressed.
+//! Starts a testkit through the client, prints its process and its control port, and holds it until Enter is pressed.
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
 use picobase_testkit::Testkit;
@@ -6,6 +6,5 @@ use picobase_testkit::Testkit;
 fn main() {
     let kit = Testkit::spawn();
     println!("{} {}", kit.pid(), kit.info().control);
-    println!("{:#?}", kit.info());
     let _ = std::io::stdin().read_line(&mut String::new());
 }

@@ -178,3 +178,26 @@ fn address(command: &str) -> String {
     let inside = command.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
     inside.map(|(address, _)| address.to_owned()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{find_code, find_token, links};
+
+    #[test]
+    fn codes_stand_alone() {
+        assert_eq!(find_code("Your password is: 00606160 \r\nBye.").as_deref(), Some("00606160"));
+        assert_eq!(find_code("Ends with 123456.").as_deref(), Some("123456"));
+        for text in ["", "in 3 minutes", "http://127.0.0.1:26352/x", "eyJ1234.5678.9012", "12345678901"] {
+            assert_eq!(find_code(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_found_in_links() {
+        let html = "<a href=\"http://h/_/#/auth/confirm/eyJh.b_c-d.e\">x</a> <a href=\"/?a=1&amp;b=2\">";
+        let links = links(html);
+        assert_eq!(links, ["http://h/_/#/auth/confirm/eyJh.b_c-d.e", "/?a=1&b=2"]);
+        assert_eq!(find_token(&links[0]).as_deref(), Some("eyJh.b_c-d.e"));
+        assert_eq!(find_token("eyJonly.two"), None);
+    }
+}

@@ -28,18 +28,18 @@ pub(crate) struct Launcher {
 
 impl Launcher {
     pub(crate) fn new(binary: PathBuf) -> Self {
-        Self { binary, setpriv: find_on_path("setpriv") }
+        Self { binary, setpriv: find_on_path("setpriv").filter(|setpriv| can_set_death_signal(setpriv)) }
     }
 
     /// A command of the server binary that the kernel kills when this process dies.
     fn command(&self, dir: &Path) -> Command {
         let mut command = match &self.setpriv {
-            Some(setpriv) if cfg!(target_os = "linux") => {
+            Some(setpriv) => {
                 let mut command = Command::new(setpriv);
                 command.args(["--pdeathsig", "KILL", "--"]).arg(&self.binary);
                 command
             }
-            _ => Command::new(&self.binary),
+            None => Command::new(&self.binary),
         };
         command.current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
         for (flag, folder) in
@@ -59,6 +59,13 @@ impl Launcher {
         }
         Ok(())
     }
+}
+
+/// Not every `setpriv` can (BusyBox's cannot), and only Linux's kernel can.
+fn can_set_death_signal(setpriv: &Path) -> bool {
+    let mut probe = std::process::Command::new(setpriv);
+    probe.args(["--pdeathsig", "KILL", "--", "true"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    probe.status().is_ok_and(|status| status.success())
 }
 
 /// The first file of that name on PATH.

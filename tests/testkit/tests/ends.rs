@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -122,7 +123,7 @@ fn a_killed_parent_takes_the_testkit_and_its_servers_with_it() {
     assert!(testkit.exists());
     assert_eq!(servers_below(root.path()).len(), 1);
     signal(parent.id(), "KILL");
-    parent.wait().unwrap();
+    assert_eq!(parent.wait().unwrap().signal(), Some(9));
     eventually("the testkit ends", || !testkit.exists());
     assert_eq!(servers_below(root.path()), Vec::<u32>::new());
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);

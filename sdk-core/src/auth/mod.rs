@@ -1,0 +1,462 @@
+//! Sign-up, sign-in, and the session.
+
+mod cookies;
+#[cfg(feature = "std")]
+mod file_store;
+mod flows;
+pub(crate) mod oauth2;
+pub(crate) mod session;
+pub(crate) mod store;
+pub(crate) mod token;
+
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use core::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use futures_core::Stream;
+use secrecy::{ExposeSecret, SecretString};
+
+pub use self::cookies::{CookieOptions, SameSite};
+#[cfg(feature = "std")]
+pub use self::file_store::FileStore;
+pub(crate) use self::flows::{is_own_record, own_record_written};
+use self::token::Claims;
+pub use self::{
+    flows::{Impersonate, OAuth2Provider, OtpRequest, SignUp},
+    oauth2::{FinishOAuth2, OAuth2Start},
+    store::{MemoryStore, Store},
+};
+use crate::{
+    client::Client,
+    error::Error,
+    json::{FromJson, Json},
+    runtime::{Lock, MaybeSend, MaybeSync},
+};
+
+/// A signed-in user: the token, the user's record, and when the token expires.
+#[derive(Clone)]
+pub struct Session {
+    pub(crate) token: SecretString,
+    pub(crate) record: Json,
+    expires_at: Option<u64>,
+}
+
+impl Session {
+    /// A session from its parts, to hand to [`Client::with_session`].
+    ///
+    /// ```
+    /// use picobase::{Json, auth::Session};
+    /// let session = Session::new("header.payload.signature".to_string(), Json::null());
+    /// assert_eq!(session.expires_at(), None);
+    /// ```
+    pub fn new(token: String, record: Json) -> Session {
+        let expires_at = Claims::read(&token).and_then(|claims| claims.exp).and_then(|exp| u64::try_from(exp).ok());
+        Session { expires_at: expires_at.map(|exp| exp.saturating_mul(1000)), token: SecretString::from(token), record }
+    }
+
+    /// The token. It is a secret: whoever has it is the user.
+    ///
+    /// ```
+    /// # fn demo(session: picobase::auth::Session) {
+    /// let cookie_value = session.token().to_string();
+    /// # let _ = cookie_value; }
+    /// ```
+    pub fn token(&self) -> &str {
+        self.token.expose_secret()
+    }
+
+    /// The user's record, decoded.
+    ///
+    /// # Errors
+    /// Kind `Decode` where it does not fit `T`.
+    ///
+    /// ```
+    /// # fn demo(session: picobase::auth::Session) -> Result<(), picobase::Error> {
+    /// let user: picobase::Record = session.record()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn record<T: FromJson>(&self) -> Result<T, Error> {
+        T::from_json(self.record.clone())
+    }
+
+    /// The user's record as JSON.
+    ///
+    /// ```
+    /// # use picobase::{Json, auth::Session};
+    /// assert!(Session::new(String::new(), Json::null()).record_json().is_null());
+    /// ```
+    pub fn record_json(&self) -> &Json {
+        &self.record
+    }
+
+    /// When the token expires, in milliseconds since the Unix epoch; none if it does not say.
+    ///
+    /// ```
+    /// # use picobase::{Json, auth::Session};
+    /// assert_eq!(Session::new(String::new(), Json::null()).expires_at(), None);
+    /// ```
+    pub fn expires_at(&self) -> Option<u64> {
+        self.expires_at
+    }
+
+    /// The id of the user's record.
+    ///
+    /// ```
+    /// # use picobase::{Json, auth::Session};
+    /// assert_eq!(Session::new(String::new(), Json::object([("id", Json::string("u1"))])).user_id(), "u1");
+    /// ```
+    pub fn user_id(&self) -> String {
+        self.record.get_str("id").unwrap_or_default()
+    }
+
+    /// The form in which stores keep it.
+    pub(crate) fn to_stored(&self) -> String {
+        Json::object([("token", Json::string(self.token())), ("record", self.record.clone())]).as_text().to_string()
+    }
+
+    /// Reads the form in which stores keep it; none where it is something else. The PocketBase SDK of old wrote
+    /// `model` in place of `record`.
+    pub(crate) fn from_stored(text: &str) -> Option<Session> {
+        let json = Json::parse(text.as_bytes().to_vec()).ok().filter(Json::is_object)?;
+        let token = json.get_str("token").filter(|token| !token.is_empty())?;
+        let record = json.get("record").or_else(|| json.get("model")).unwrap_or_else(Json::null);
+        Some(Session::new(token, record))
+    }
+
+    /// Reads the answer of a sign-in or refresh.
+    pub(crate) fn from_answer(json: &Json) -> Result<Session, Error> {
+        match (json.get_str("token"), json.get("record")) {
+            (Some(token), Some(record)) if Claims::read(&token).is_some() => {
+                Ok(Session::new(token, record.without("expand")))
+            }
+            _ => Err(Error::decode("the answer has no token and record", "")),
+        }
+    }
+}
+
+/// Neither the token nor the record.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+/// What happened to a session. Each is told once per real change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuthEvent {
+    /// The first event of every listener: what the session is now.
+    InitialSession,
+    /// Someone signed in.
+    SignedIn,
+    /// The user signed out.
+    SignedOut,
+    /// The same user, a new token.
+    TokenRefreshed,
+    /// The same user, a changed record.
+    UserUpdated,
+    /// The session ended without a sign-out: calls fail until there is a sign-in or sign-out.
+    SessionExpired,
+}
+
+impl AuthEvent {
+    /// The event's name, the same in every language.
+    ///
+    /// ```
+    /// assert_eq!(picobase::auth::AuthEvent::SignedIn.as_str(), "SIGNED_IN");
+    /// ```
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuthEvent::InitialSession => "INITIAL_SESSION",
+            AuthEvent::SignedIn => "SIGNED_IN",
+            AuthEvent::SignedOut => "SIGNED_OUT",
+            AuthEvent::TokenRefreshed => "TOKEN_REFRESHED",
+            AuthEvent::UserUpdated => "USER_UPDATED",
+            AuthEvent::SessionExpired => "SESSION_EXPIRED",
+        }
+    }
+}
+
+/// An [`AuthEvent`] and the session after it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AuthChange {
+    /// What happened.
+    pub event: AuthEvent,
+    /// The session from now on; none for a guest.
+    pub session: Option<Session>,
+}
+
+/// What a service signs in with by itself.
+#[derive(Clone)]
+pub struct Credentials {
+    identity: String,
+    password: SecretString,
+    collection: Option<String>,
+}
+
+impl Credentials {
+    /// An e-mail address (or another identity field's value) and a password, in the client's `auth_collection`.
+    ///
+    /// ```
+    /// let credentials = picobase::auth::Credentials::new("service@example.com", "secret");
+    /// assert!(!format!("{credentials:?}").contains("secret"));
+    /// ```
+    pub fn new(identity: impl Into<String>, password: impl Into<String>) -> Self {
+        Credentials { identity: identity.into(), password: SecretString::from(password.into()), collection: None }
+    }
+
+    /// Another auth collection, `_superusers` for example.
+    ///
+    /// ```
+    /// let credentials = picobase::auth::Credentials::new("root@example.com", "secret").collection("_superusers");
+    /// # let _ = credentials;
+    /// ```
+    #[must_use]
+    pub fn collection(mut self, name: impl Into<String>) -> Self {
+        self.collection = Some(name.into());
+        self
+    }
+
+    pub(crate) async fn sign_in(&self, client: &Client) -> Result<Session, Error> {
+        let auth = match &self.collection {
+            Some(name) => Auth::new(client, name),
+            None => client.auth(),
+        };
+        auth.sign_in(&self.identity, self.password.expose_secret()).await
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("collection", &self.collection).finish_non_exhaustive()
+    }
+}
+
+/// Sign-up, sign-in and the session, for one auth collection. Of a client there is one session, whichever collection
+/// its user is in.
+///
+/// ```
+/// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+/// let session = client.auth().sign_in("ada@example.com", "correct horse").await?;
+/// println!("signed in as {}", session.user_id());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Auth {
+    pub(crate) client: Client,
+    pub(crate) collection: String,
+}
+
+impl Auth {
+    pub(crate) fn new(client: &Client, collection: &str) -> Auth {
+        Auth { client: client.clone(), collection: collection.to_string() }
+    }
+
+    /// The session, if one is live. Local: it asks nobody, and before the first call it may not be loaded yet (see
+    /// [`ready`](Self::ready)).
+    ///
+    /// ```
+    /// let client = picobase::Client::new("http://127.0.0.1:8090", "")?;
+    /// assert!(client.auth().session().is_none());
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn session(&self) -> Option<Session> {
+        self.client.session.current()
+    }
+
+    /// The signed-in user's record, if anyone is signed in. Local, as [`session`](Self::session).
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client) {
+    /// if let Some(user) = client.auth().get_user() {
+    ///     println!("hello {}", user.get_str("name").unwrap_or("you"));
+    /// }
+    /// # }
+    /// ```
+    pub fn get_user(&self) -> Option<crate::records::Record> {
+        self.session().and_then(|session| session.record().ok())
+    }
+
+    /// Waits until the stored session has been loaded, and an expired one been asked for. Calls do so by themselves.
+    ///
+    /// # Errors
+    /// Kind `Storage` where the store cannot be read.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// client.auth().ready().await?;
+    /// println!("{}", if client.auth().session().is_some() { "welcome back" } else { "please sign in" });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.client.session.ready(&self.client).await
+    }
+
+    /// Asks for a new token now, whatever the clock says.
+    ///
+    /// # Errors
+    /// Kind `SessionExpired` where the server says that the session is over, or nobody is signed in; network errors and
+    /// failures of the server leave the session as it is.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// let session = client.auth().refresh().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn refresh(&self) -> Result<Session, Error> {
+        self.ready().await?;
+        let alive = self.client.session.refresh(&self.client).await?;
+        match self.session() {
+            Some(session) if alive => Ok(session),
+            _ => Err(Error::new(crate::error::ErrorKind::SessionExpired, "there is no session to refresh")),
+        }
+    }
+
+    /// Signs out: forgets the token, here and in the store. The server keeps no session that would have to end.
+    ///
+    /// # Errors
+    /// Kind `Storage` where the store could not be cleared; the client is signed out all the same.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// client.auth().sign_out().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn sign_out(&self) -> Result<(), Error> {
+        self.client.session.sign_out(&self.client).await
+    }
+
+    /// Uses a session that came from elsewhere, as if its user had just signed in.
+    ///
+    /// # Errors
+    /// Kind `Decode` where the token is none; kind `Storage` where it could not be kept.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client, session: picobase::auth::Session) -> Result<(), picobase::Error> {
+    /// client.auth().set_session(session).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn set_session(&self, session: Session) -> Result<(), Error> {
+        self.client.session.begin(&self.client, &session).await
+    }
+
+    /// What happens to the session from now on. The first item is INITIAL_SESSION, as soon as the session is loaded.
+    /// Dropping the stream ends it.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) {
+    /// use futures_util::StreamExt;
+    /// let mut changes = client.auth().changes();
+    /// while let Some(change) = changes.next().await {
+    ///     println!("{}", change.event.as_str());
+    /// }
+    /// # }
+    /// ```
+    pub fn changes(&self) -> AuthChanges {
+        let queue = Arc::new(Queue { state: Lock::new(QueueState::default()) });
+        let sender = queue.clone();
+        let listener = self.on_change(move |change| sender.push(change.clone()));
+        let client = self.client.clone();
+        AuthChanges {
+            queue,
+            _listener: listener,
+            loading: Some(crate::sync::boxed(async move { client.auth().ready().await })),
+        }
+    }
+
+    /// Calls `listener` with what happens to the session, INITIAL_SESSION first. Dropping the handle ends it.
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client) {
+    /// let handle = client.auth().on_change(|change| println!("{}", change.event.as_str()));
+    /// # drop(handle); }
+    /// ```
+    #[must_use = "dropping the handle removes the listener"]
+    pub fn on_change(&self, listener: impl Fn(&AuthChange) + MaybeSend + MaybeSync + 'static) -> AuthListener {
+        let id = self.client.session.add_listener(Arc::new(listener));
+        AuthListener { client: self.client.clone(), id }
+    }
+}
+
+/// Keeps a listener of [`Auth::on_change`] in place; dropping it removes the listener.
+#[derive(Debug)]
+pub struct AuthListener {
+    client: Client,
+    id: u64,
+}
+
+impl Drop for AuthListener {
+    fn drop(&mut self) {
+        self.client.session.remove_listener(self.id);
+    }
+}
+
+/// See [`Auth::changes`].
+pub struct AuthChanges {
+    queue: Arc<Queue>,
+    _listener: AuthListener,
+    /// Loads the session for the first item, in case no call does.
+    loading: Option<crate::runtime::BoxFuture<'static, Result<(), Error>>>,
+}
+
+impl fmt::Debug for AuthChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthChanges")
+    }
+}
+
+/// Changes are rare and small, so a listener that sleeps keeps them all.
+struct Queue {
+    state: Lock<QueueState>,
+}
+
+#[derive(Default)]
+struct QueueState {
+    items: Vec<AuthChange>,
+    waker: Option<Waker>,
+}
+
+impl Queue {
+    fn push(&self, change: AuthChange) {
+        let waker = self.state.with(|s| {
+            s.items.push(change);
+            s.waker.take()
+        });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Stream for AuthChanges {
+    type Item = AuthChange;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AuthChange>> {
+        if let Some(loading) = &mut self.loading
+            && loading.as_mut().poll(cx).is_ready()
+        {
+            self.loading = None;
+        }
+        self.queue.state.with(|s| {
+            if s.items.is_empty() {
+                s.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(s.items.remove(0)))
+        })
+    }
+}

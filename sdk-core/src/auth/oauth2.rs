@@ -1,0 +1,298 @@
+//! OAuth2 by code with PKCE (RFC 6749 §4.1, RFC 7636): begin, send the user to the provider, finish.
+//!
+//! The server checks neither `state` nor that a code is used once, so the client does: it makes state and verifier
+//! itself, keeps them, compares, and forgets them at the first use.
+
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::{fmt, future::IntoFuture};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    Auth, Session,
+    flows::{OAuth2Provider, providers, sign_in},
+    token::base64url_encode,
+};
+use crate::{
+    call::Call,
+    client::Client,
+    endpoints,
+    error::Error,
+    json::{Json, ToJson},
+    runtime::BoxFuture,
+    transport::Body,
+    url::{decode_percent, push_encoded},
+};
+
+/// How many sign-ins may be under way at once; the oldest is forgotten.
+const PENDING_MAX: usize = 16;
+
+/// A sign-in that was begun and not finished.
+#[derive(Clone)]
+pub(crate) struct Pending {
+    state: String,
+    verifier: Option<SecretString>,
+    provider: String,
+    redirect_url: String,
+    collection: String,
+}
+
+/// Where to send the user. See [`Auth::begin_oauth2`].
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct OAuth2Start {
+    /// The provider's page.
+    pub url: String,
+    /// What comes back as `state`.
+    pub state: String,
+}
+
+impl fmt::Debug for OAuth2Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuth2Start").finish_non_exhaustive()
+    }
+}
+
+impl Auth {
+    /// The OAuth2 providers that one may sign in with.
+    ///
+    /// # Errors
+    /// As any call.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// for provider in client.auth().oauth2_providers().await? {
+    ///     println!("{}", provider.display_name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn oauth2_providers(&self) -> Result<Vec<OAuth2Provider>, Error> {
+        Ok(providers(&self.methods::<Json>().await?))
+    }
+
+    /// Begins a sign-in with an OAuth2 provider: send the user to [`OAuth2Start::url`]. The provider sends them back to
+    /// `redirect_url` with `code` and `state`, which [`finish_oauth2`](Self::finish_oauth2) takes.
+    ///
+    /// # Errors
+    /// Kind `NotFound` where the collection has no such provider; `Configuration` where its page is not http(s).
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// let start = client.auth().begin_oauth2("google", "https://app.example.com/callback").await?;
+    /// println!("open {}", start.url);
+    /// # let (code, state) = ("code", "state");
+    /// let session = client.auth().finish_oauth2(code, state).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn begin_oauth2(&self, provider: &str, redirect_url: &str) -> Result<OAuth2Start, Error> {
+        let known = self.oauth2_providers().await?;
+        let Some(provider) = known.iter().find(|p| p.name == provider) else {
+            let names: Vec<&str> = known.iter().map(|p| p.name.as_str()).collect();
+            return Err(Error::not_found(format!("{} has no OAuth2 provider {provider:?}", self.collection))
+                .with_fix(format!("Configure it in the dashboard. There are: {}.", names.join(", "))));
+        };
+        let runtime = &self.client.shared.runtime;
+        let (mut state, mut verifier) = ([0; 24], [0; 32]);
+        runtime.random(&mut state)?;
+        runtime.random(&mut verifier)?;
+        let (state, verifier) = (base64url_encode(&state), base64url_encode(&verifier));
+        let challenge = match provider.pkce {
+            true => Some(base64url_encode(&runtime.sha256(verifier.as_bytes()).await?)),
+            false => None,
+        };
+        let url = authorize_url(&provider.auth_url, &state, challenge.as_deref(), redirect_url)?;
+        self.keep(Pending {
+            state: state.clone(),
+            verifier: provider.pkce.then(|| SecretString::from(verifier)),
+            provider: provider.name.clone(),
+            redirect_url: redirect_url.to_string(),
+            collection: self.collection.clone(),
+        });
+        Ok(OAuth2Start { url, state })
+    }
+
+    fn keep(&self, pending: Pending) {
+        self.client.session.oauth2.with(|all| {
+            if all.len() >= PENDING_MAX {
+                all.remove(0);
+            }
+            all.push(pending);
+        });
+    }
+
+    /// Finishes a sign-in that this client began, with what the provider sent back. Each `state` works once.
+    ///
+    /// # Errors
+    /// Kind `Validation` where the state is not one of this client's; else as [`sign_in`](Self::sign_in).
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client, code: &str, state: &str) -> Result<(), picobase::Error> {
+    /// let session = client.auth().finish_oauth2(code, state).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn finish_oauth2(&self, code: &str, state: &str) -> FinishOAuth2 {
+        let pending = self.client.session.oauth2.with(|all| {
+            let at = all.iter().position(|pending| pending.state == state)?;
+            Some(all.remove(at))
+        });
+        let pending = pending.ok_or_else(|| {
+            Error::validation("the state is not one that this client began, or it was used before")
+                .with_fix("Begin the sign-in again with the same client; it may be forged otherwise.")
+        });
+        FinishOAuth2 { client: self.client.clone(), pending, code: code.to_string(), create_data: None, mfa_id: None }
+    }
+
+    /// [`finish_oauth2`](Self::finish_oauth2) with the whole address to which the provider sent the user back.
+    ///
+    /// # Errors
+    /// Kind `Validation` where the provider answered with an error, or the state is not one of this client's.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// let session = client.auth().finish_oauth2_url("https://app.example.com/callback?code=c&state=s").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn finish_oauth2_url(&self, callback: &str) -> FinishOAuth2 {
+        let (code, state) = (parameter(callback, "code"), parameter(callback, "state"));
+        let mut finish = self.finish_oauth2(&code.unwrap_or_default(), &state.unwrap_or_default());
+        if let Some(error) = parameter(callback, "error") {
+            let why = parameter(callback, "error_description").unwrap_or(error);
+            finish.pending = Err(Error::validation(format!("the provider refused the sign-in: {why}"))
+                .with_fix("Begin the sign-in again."));
+        }
+        finish
+    }
+}
+
+/// A sign-in that comes back from the provider; await it. See [`Auth::finish_oauth2`].
+#[must_use = "nothing is sent before this is awaited"]
+pub struct FinishOAuth2 {
+    client: Client,
+    pending: Result<Pending, Error>,
+    code: String,
+    create_data: Option<Result<Json, Error>>,
+    mfa_id: Option<String>,
+}
+
+impl fmt::Debug for FinishOAuth2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FinishOAuth2").finish_non_exhaustive()
+    }
+}
+
+impl FinishOAuth2 {
+    /// Fields for the record, where this sign-in creates the user.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client, code: &str, state: &str) -> Result<(), picobase::Error> {
+    /// client.auth().finish_oauth2(code, state).create_data(&serde_json::json!({"plan": "free"})).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn create_data(mut self, data: &(impl ToJson + ?Sized)) -> Self {
+        self.create_data = Some(data.to_json());
+        self
+    }
+
+    /// The id of a multi-factor sign-in whose second factor this is.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client, code: &str, state: &str, mfa_id: &str) -> Result<(), picobase::Error> {
+    /// client.auth().finish_oauth2(code, state).mfa_id(mfa_id).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn mfa_id(mut self, mfa_id: &str) -> Self {
+        self.mfa_id = Some(mfa_id.to_string());
+        self
+    }
+
+    async fn run(self) -> Result<Session, Error> {
+        let pending = self.pending?;
+        let verifier = pending.verifier.as_ref().map(|v| v.expose_secret()).unwrap_or_default();
+        let mut body = Json::object([
+            ("provider", Json::string(&pending.provider)),
+            ("code", Json::string(&self.code)),
+            ("codeVerifier", Json::string(verifier)),
+            ("redirectURL", Json::string(&pending.redirect_url)),
+        ]);
+        if let Some(data) = self.create_data {
+            body = body.with("createData", data?);
+        }
+        if let Some(mfa_id) = self.mfa_id {
+            body = body.with("mfaId", Json::string(&mfa_id));
+        }
+        let mut call = Call::new(endpoints::AUTH_OAUTH2, &[("c", &pending.collection)]);
+        call.body = Body::Json(body);
+        sign_in(self.client, call).await
+    }
+}
+
+impl IntoFuture for FinishOAuth2 {
+    type Output = Result<Session, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// The provider's page with our own state and challenge in place of the server's, and the redirect address.
+fn authorize_url(server_url: &str, state: &str, challenge: Option<&str>, redirect: &str) -> Result<String, Error> {
+    let lower = server_url.to_ascii_lowercase();
+    if !lower.starts_with("https://") && !lower.starts_with("http://") {
+        return Err(Error::configuration("the OAuth2 provider's address is not http(s)")
+            .with_fix("Correct the provider's auth URL in the dashboard."));
+    }
+    let (address, query) = server_url.split_once('?').unwrap_or((server_url, ""));
+    let mut out = format!("{address}?");
+    let ours = ["state", "redirect_uri", "code_challenge", "code_challenge_method"];
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        if !ours.contains(&pair.split('=').next().unwrap_or_default()) {
+            out.push_str(pair);
+            out.push('&');
+        }
+    }
+    out.push_str("state=");
+    out.push_str(state);
+    if let Some(challenge) = challenge {
+        out.push_str("&code_challenge_method=S256&code_challenge=");
+        out.push_str(challenge);
+    }
+    out.push_str("&redirect_uri=");
+    push_encoded(&mut out, redirect);
+    Ok(out)
+}
+
+/// A parameter of a URL's query, decoded as forms are.
+fn parameter(url: &str, name: &str) -> Option<String> {
+    let query = url.split_once('?')?.1.split('#').next()?;
+    let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1;
+    decode_percent(&value.replace('+', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_provider_gets_our_state_and_challenge() {
+        let server = "https://id.example/auth?client_id=c&state=theirs&code_challenge=theirs&code_challenge_method=S256&redirect_uri=";
+        let url = authorize_url(server, "ours", Some("ch"), "https://app/cb?x=1").unwrap();
+        assert_eq!(
+            url,
+            "https://id.example/auth?client_id=c&state=ours&code_challenge_method=S256&code_challenge=ch&redirect_uri=https%3A%2F%2Fapp%2Fcb%3Fx%3D1"
+        );
+        assert!(authorize_url("javascript:alert(1)", "s", None, "r").is_err());
+        assert_eq!(parameter("https://app/cb?code=a%20b+c&state=s#x", "code").as_deref(), Some("a b c"));
+    }
+}

@@ -1,0 +1,621 @@
+//! The state of a session: loaded once, refreshed in time, ended once, told to listeners in order.
+
+use alloc::{
+    boxed::Box,
+    collections::VecDeque,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use tracing::{debug, warn};
+
+use super::{
+    AuthChange, AuthEvent, Credentials, Session,
+    store::Store,
+    token::{Claims, RefreshAction, refresh_action},
+};
+use crate::{
+    call::{Call, Identity, execute},
+    client::Client,
+    endpoints::{self, Caller},
+    error::{Error, ErrorKind},
+    files::FileToken,
+    json::Json,
+    runtime::{BoxFuture, Listener, Lock},
+    sync::{Joined, SingleFlight},
+};
+
+/// What a refresh came to: the session lives on, or it has ended. An error says that the server could not be asked.
+pub(crate) type RefreshRun = Result<bool, Error>;
+
+/// Leave to make a call.
+pub(crate) struct Authorized {
+    pub(crate) token: Option<SecretString>,
+    /// A refresh that is under way and should be polled along.
+    pub(crate) refresh: Option<Joined<RefreshRun>>,
+}
+
+impl Authorized {
+    fn guest() -> Authorized {
+        Authorized { token: None, refresh: None }
+    }
+}
+
+/// One session, its store and its listeners.
+pub(crate) struct SessionState {
+    store: Arc<dyn Store>,
+    credentials: Option<Credentials>,
+    state: Lock<State>,
+    loading: SingleFlight<Result<(), Error>>,
+    refreshing: SingleFlight<RefreshRun>,
+    signing_in: SingleFlight<Result<(), Error>>,
+    saving: SingleFlight<(u64, Result<(), Error>)>,
+    pub(crate) file_token: FileToken,
+    pub(crate) oauth2: Lock<Vec<super::oauth2::Pending>>,
+}
+
+#[derive(Default)]
+struct State {
+    loaded: bool,
+    live: Option<Live>,
+    /// The session ended without a sign-out: calls fail until sign-in or sign-out.
+    ended: bool,
+    /// Counts sessions: an answer that belongs to an earlier one is dropped.
+    generation: u64,
+    /// Counts changes, for the store.
+    version: u64,
+    saved: u64,
+    /// Unix milliseconds of the last refresh.
+    last_refresh: Option<u64>,
+    listeners: Vec<(u64, bool, Listener<AuthChange>)>,
+    next_listener: u64,
+    news: VecDeque<AuthChange>,
+    telling: bool,
+}
+
+#[derive(Clone)]
+struct Live {
+    session: Session,
+    claims: Claims,
+    /// Unix milliseconds at which the token was received or loaded.
+    received: u64,
+}
+
+/// What stands between a call and the server.
+enum Need {
+    Nothing(Authorized),
+    Work,
+    Refusal(Error),
+}
+
+impl SessionState {
+    pub(crate) fn new(store: Arc<dyn Store>, credentials: Option<Credentials>) -> SessionState {
+        SessionState {
+            store,
+            credentials,
+            state: Lock::new(State::default()),
+            loading: SingleFlight::new(),
+            refreshing: SingleFlight::new(),
+            signing_in: SingleFlight::new(),
+            saving: SingleFlight::new(),
+            file_token: FileToken::new(),
+            oauth2: Lock::new(Vec::new()),
+        }
+    }
+
+    /// The session, if one is live; local, without asking anyone.
+    pub(crate) fn current(&self) -> Option<Session> {
+        self.state.with(|s| s.live.as_ref().map(|live| live.session.clone()))
+    }
+
+    /// Counts sessions; it changes with every sign-in, sign-out and end.
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.with(|s| s.generation)
+    }
+
+    /// May a call go, and with which token? None where [`prepare`](Self::prepare) must come first.
+    pub(crate) fn authorize(&self, client: &Client, caller: Caller) -> Result<Option<Authorized>, Error> {
+        match self.need(client, caller) {
+            Need::Nothing(authorized) => Ok(Some(authorized)),
+            Need::Work => Ok(None),
+            Need::Refusal(error) => Err(error),
+        }
+    }
+
+    fn need(&self, client: &Client, caller: Caller) -> Need {
+        let anyone = caller == Caller::Anyone;
+        let now = client.shared.runtime.now();
+        let action = self.state.with(|s| {
+            if !s.loaded {
+                return Err(Need::Work);
+            }
+            match &s.live {
+                Some(live) => Ok((live.action(now, s.last_refresh), live.session.token.clone())),
+                None if anyone => Err(Need::Nothing(Authorized::guest())),
+                None if self.credentials.is_some() => Err(Need::Work),
+                None if s.ended => Err(Need::Refusal(session_expired())),
+                None => Err(Need::Nothing(Authorized::guest())),
+            }
+        });
+        let (action, token) = match action {
+            Ok(live) => live,
+            Err(need) => return need,
+        };
+        match action {
+            RefreshAction::None => {
+                let refresh = self.refreshing.current();
+                Need::Nothing(Authorized { token: Some(token), refresh })
+            }
+            RefreshAction::Refresh => {
+                Need::Nothing(Authorized { token: Some(token), refresh: Some(self.refresh(client)) })
+            }
+            RefreshAction::AskFirst | RefreshAction::Ended if anyone => Need::Nothing(Authorized::guest()),
+            RefreshAction::AskFirst | RefreshAction::Ended => Need::Work,
+        }
+    }
+
+    /// The token if there is one that may be sent right now; asks and starts nothing.
+    pub(crate) fn token_at_hand(&self, client: &Client) -> Authorized {
+        let now = client.shared.runtime.now();
+        let token = self.state.with(|s| {
+            let live = s.live.as_ref()?;
+            let usable = matches!(live.action(now, s.last_refresh), RefreshAction::None | RefreshAction::Refresh);
+            usable.then(|| live.session.token.clone())
+        });
+        Authorized { token, refresh: None }
+    }
+
+    /// Loads the session, asks whether an expired one still lives, or signs in with the credentials: whatever stands
+    /// between a call and the server.
+    pub(crate) async fn prepare(&self, client: &Client) -> Result<(), Error> {
+        self.ready(client).await?;
+        let now = client.shared.runtime.now();
+        let action = self.state.with(|s| s.live.as_ref().map(|live| live.action(now, s.last_refresh)));
+        match action {
+            Some(RefreshAction::AskFirst) => self.refresh(client).await.map(|_| ()),
+            Some(RefreshAction::Ended) => self.end(client, self.generation()).await,
+            Some(_) => Ok(()),
+            None => self.sign_in_again(client).await,
+        }
+    }
+
+    /// Waits until the session has been loaded.
+    pub(crate) async fn ready(&self, client: &Client) -> Result<(), Error> {
+        if self.state.with(|s| s.loaded) {
+            return Ok(());
+        }
+        self.loading.join_or_start(|| load(client.clone())).await
+    }
+
+    async fn load(&self, client: &Client) -> Result<(), Error> {
+        let text = self.store.load().await?;
+        let session = match text.as_deref().map(Session::from_stored) {
+            None => None,
+            Some(Some(session)) => Some(session),
+            Some(None) => {
+                self.report_corrupt(client).await;
+                None
+            }
+        };
+        let live = session.as_ref().and_then(|session| Live::new(session, client.shared.runtime.now()));
+        let lost = session.is_some() && live.is_none();
+        let ask = live.as_ref().is_some_and(|l| l.claims.expired(seconds(client.shared.runtime.now())));
+        // A sign-in may have come first: then what was stored is of yesterday.
+        let fresh = self.state.with(|s| {
+            if s.loaded || s.generation > 0 {
+                s.loaded = true;
+                return false;
+            }
+            s.live = live;
+            true
+        });
+        if !fresh {
+            return Ok(());
+        }
+        let expired = lost || (ask && self.ask_at_load(client).await);
+        self.state.with(|s| {
+            if !s.loaded {
+                s.loaded = true;
+                if expired {
+                    s.live = None;
+                    s.version += 1;
+                }
+                let session = s.live.as_ref().map(|live| live.session.clone());
+                s.news.push_back(AuthChange { event: AuthEvent::InitialSession, session });
+                if expired {
+                    s.news.push_back(AuthChange { event: AuthEvent::SessionExpired, session: None });
+                }
+            }
+        });
+        self.tell();
+        if expired {
+            self.persist_quietly(client).await;
+        }
+        Ok(())
+    }
+
+    /// A loaded session has expired by the local clock. Says whether the server agrees; where it cannot be asked, the
+    /// session stays and every call asks again.
+    async fn ask_at_load(&self, client: &Client) -> bool {
+        let Some((token, collection, refreshable)) = self.state.with(|s| s.live.as_ref().map(Live::for_refresh)) else {
+            return false;
+        };
+        if !refreshable {
+            return true;
+        }
+        match ask(client, token, &collection).await {
+            Ok(answer) => {
+                let now = client.shared.runtime.now();
+                if let Some(live) = Live::new(&answer, now) {
+                    self.state.with(|s| {
+                        if !s.loaded {
+                            s.live = Some(live);
+                            s.last_refresh = Some(now);
+                            s.version += 1;
+                        }
+                    });
+                    self.persist_quietly(client).await;
+                }
+                false
+            }
+            Err(error) => ends_session(&error),
+        }
+    }
+
+    async fn report_corrupt(&self, client: &Client) {
+        let place = self.store.set_aside().await;
+        let message = match &place {
+            Ok(Some(place)) => alloc::format!("the stored session could not be read and was moved to {place}"),
+            _ => "the stored session could not be read and is ignored".to_string(),
+        };
+        let error = Error::new(ErrorKind::Storage, message).with_fix("Sign in again.");
+        self.report(client, &error);
+    }
+
+    fn report(&self, client: &Client, error: &Error) {
+        warn!(kind = error.kind().as_str(), "{}", error.message());
+        for listener in &client.shared.options.on_storage_error {
+            listener(error);
+        }
+    }
+
+    /// Starts a refresh, or joins the one that runs.
+    pub(crate) fn refresh(&self, client: &Client) -> Joined<RefreshRun> {
+        self.refreshing.join_or_start(|| refresh(client.clone()))
+    }
+
+    async fn run_refresh(&self, client: &Client) -> RefreshRun {
+        let now = client.shared.runtime.now();
+        let start = self.state.with(|s| {
+            let live = s.live.as_ref()?.for_refresh();
+            s.last_refresh = Some(now);
+            Some((live, s.generation))
+        });
+        let Some(((token, collection, _), generation)) = start else { return Ok(false) };
+        match ask(client, token, &collection).await {
+            Ok(session) => {
+                self.replace(client, generation, &session, AuthEvent::TokenRefreshed);
+                self.persist_quietly(client).await;
+                Ok(true)
+            }
+            Err(error) if ends_session(&error) => {
+                self.end(client, generation).await?;
+                Ok(false)
+            }
+            Err(error) => {
+                debug!(kind = error.kind().as_str(), "the session could not be refreshed and is kept");
+                Err(error)
+            }
+        }
+    }
+
+    /// Signs in with the credentials, if there are any and nobody is signed in.
+    async fn sign_in_again(&self, client: &Client) -> Result<(), Error> {
+        let Some(credentials) = self.credentials.clone() else { return Ok(()) };
+        self.signing_in.join_or_start(|| sign_in(client.clone(), credentials)).await
+    }
+
+    /// A new session begins.
+    ///
+    /// # Errors
+    /// Kind `Storage` where it could not be kept; it is live all the same.
+    pub(crate) async fn begin(&self, client: &Client, session: &Session) -> Result<(), Error> {
+        let now = client.shared.runtime.now();
+        let Some(live) = Live::new(session, now) else {
+            return Err(Error::decode("the server's token cannot be read", ""));
+        };
+        self.state.with(|s| {
+            s.initial_first();
+            s.renew();
+            s.live = Some(live);
+            s.news.push_back(AuthChange { event: AuthEvent::SignedIn, session: Some(session.clone()) });
+        });
+        self.changed();
+        self.persist(client).await
+    }
+
+    /// The user signs out.
+    ///
+    /// # Errors
+    /// Kind `Storage` where the stored session could not be removed; the client is signed out all the same.
+    pub(crate) async fn sign_out(&self, client: &Client) -> Result<(), Error> {
+        self.state.with(|s| {
+            s.initial_first();
+            // A session that ended leaves a state that the sign-out ends as well.
+            let had_one = s.live.take().is_some() || s.ended;
+            s.renew();
+            if had_one {
+                s.news.push_back(AuthChange { event: AuthEvent::SignedOut, session: None });
+            }
+        });
+        self.changed();
+        self.persist(client).await
+    }
+
+    /// The session of that generation has ended without a sign-out.
+    pub(crate) async fn end(&self, client: &Client, generation: u64) -> Result<(), Error> {
+        let ended = self.state.with(|s| {
+            if s.generation != generation || s.live.is_none() {
+                return false;
+            }
+            s.live = None;
+            s.renew();
+            s.ended = true;
+            s.news.push_back(AuthChange { event: AuthEvent::SessionExpired, session: None });
+            true
+        });
+        if ended {
+            self.changed();
+            self.persist_quietly(client).await;
+        }
+        Ok(())
+    }
+
+    /// The session goes on with another token or record.
+    pub(crate) fn replace(&self, client: &Client, generation: u64, session: &Session, event: AuthEvent) {
+        let now = client.shared.runtime.now();
+        let Some(live) = Live::new(session, now) else { return };
+        self.state.with(|s| {
+            if s.generation == generation && s.live.is_some() {
+                s.live = Some(live);
+                s.version += 1;
+                s.news.push_back(AuthChange { event, session: Some(session.clone()) });
+            }
+        });
+        self.tell();
+    }
+
+    /// The same user goes on with another token, because all earlier ones are dead.
+    ///
+    /// # Errors
+    /// Kind `Storage` where it could not be kept; it is live all the same.
+    pub(crate) async fn continue_as(
+        &self,
+        client: &Client,
+        generation: u64,
+        session: &Session,
+        event: AuthEvent,
+    ) -> Result<(), Error> {
+        let Some(live) = Live::new(session, client.shared.runtime.now()) else { return Ok(()) };
+        let current = self.state.with(|s| {
+            if s.generation != generation {
+                return false;
+            }
+            s.renew();
+            s.live = Some(live);
+            s.news.push_back(AuthChange { event, session: Some(session.clone()) });
+            true
+        });
+        if !current {
+            return Ok(());
+        }
+        self.changed();
+        self.persist(client).await
+    }
+
+    /// The signed-in user's own record was written. Keeps the session's record true.
+    pub(crate) async fn record_changed(&self, client: &Client, record: &Json) {
+        let session = self.state.with(|s| {
+            let live = s.live.as_mut()?;
+            let merged = merge(&live.session.record, record);
+            if merged == live.session.record {
+                return None;
+            }
+            live.session.record = merged;
+            let session = live.session.clone();
+            s.version += 1;
+            s.news.push_back(AuthChange { event: AuthEvent::UserUpdated, session: Some(session.clone()) });
+            Some(session)
+        });
+        if session.is_some() {
+            self.tell();
+            self.persist_quietly(client).await;
+        }
+    }
+
+    fn changed(&self) {
+        self.refreshing.forget();
+        self.file_token.forget();
+        self.tell();
+    }
+
+    pub(crate) fn forget_file_token(&self) {
+        self.file_token.forget();
+    }
+
+    /// Writes the latest state to the store. Writes follow each other; one covers all changes before it.
+    async fn persist(&self, client: &Client) -> Result<(), Error> {
+        let wanted = self.state.with(|s| s.version);
+        loop {
+            if self.state.with(|s| s.saved >= wanted) {
+                return Ok(());
+            }
+            let work = || -> BoxFuture<'static, (u64, Result<(), Error>)> {
+                let client = client.clone();
+                Box::pin(async move { client.session.write_store().await })
+            };
+            let (version, result) = self.saving.join_or_start(work).await;
+            if version >= wanted {
+                return result;
+            }
+        }
+    }
+
+    async fn write_store(&self) -> (u64, Result<(), Error>) {
+        let (version, session) = self.state.with(|s| (s.version, s.live.as_ref().map(|live| live.session.clone())));
+        let result = match session {
+            Some(session) => self.store.save(session.to_stored()).await,
+            None => self.store.clear().await,
+        };
+        if result.is_ok() {
+            self.state.with(|s| s.saved = s.saved.max(version));
+        }
+        (version, result)
+    }
+
+    /// For changes that no caller waits for: failures go to the log and to `on_storage_error`.
+    async fn persist_quietly(&self, client: &Client) {
+        if let Err(error) = self.persist(client).await {
+            self.report(client, &error);
+        }
+    }
+
+    /// Adds a listener. Its first event is INITIAL_SESSION: at once if the session is loaded, else when it is.
+    pub(crate) fn add_listener(&self, listener: Listener<AuthChange>) -> u64 {
+        let (id, first) = self.state.with(|s| {
+            s.next_listener += 1;
+            let id = s.next_listener;
+            let told = s.loaded;
+            s.listeners.push((id, told, listener.clone()));
+            let session = s.live.as_ref().map(|live| live.session.clone());
+            (id, told.then_some(AuthChange { event: AuthEvent::InitialSession, session }))
+        });
+        if let Some(first) = first {
+            listener(&first);
+        }
+        id
+    }
+
+    pub(crate) fn remove_listener(&self, id: u64) {
+        self.state.with(|s| s.listeners.retain(|(other, ..)| *other != id));
+    }
+
+    /// Hands the news to the listeners, in order, one teller at a time, outside the lock.
+    fn tell(&self) {
+        if self.state.with(|s| core::mem::replace(&mut s.telling, true)) {
+            return;
+        }
+        while let Some((change, listeners)) = self.next_news() {
+            for listener in listeners {
+                listener(&change);
+            }
+        }
+    }
+
+    fn next_news(&self) -> Option<(AuthChange, Vec<Listener<AuthChange>>)> {
+        self.state.with(|s| {
+            let Some(change) = s.news.pop_front() else {
+                s.telling = false;
+                return None;
+            };
+            let initial = change.event == AuthEvent::InitialSession;
+            let mut listeners = Vec::new();
+            for (_, told, listener) in &mut s.listeners {
+                if *told != initial {
+                    *told = true;
+                    listeners.push(listener.clone());
+                }
+            }
+            Some((change, listeners))
+        })
+    }
+}
+
+impl State {
+    /// A sign-in or sign-out before the first load: listeners still hear INITIAL_SESSION first.
+    fn initial_first(&mut self) {
+        if !self.loaded {
+            self.loaded = true;
+            let session = self.live.as_ref().map(|live| live.session.clone());
+            self.news.push_back(AuthChange { event: AuthEvent::InitialSession, session });
+        }
+    }
+
+    fn renew(&mut self) {
+        self.generation += 1;
+        self.version += 1;
+        self.ended = false;
+        self.last_refresh = None;
+    }
+}
+
+impl Live {
+    /// None where the token cannot be read: it would be a guest's.
+    fn new(session: &Session, now: u64) -> Option<Live> {
+        let claims = Claims::read(session.token.expose_secret())?;
+        Some(Live { session: session.clone(), claims, received: now })
+    }
+
+    fn action(&self, now: u64, last_refresh: Option<u64>) -> RefreshAction {
+        refresh_action(&self.claims, seconds(self.received), seconds(now), last_refresh.map(seconds))
+    }
+
+    /// The token, the collection to refresh it in, and whether it can be refreshed.
+    fn for_refresh(&self) -> (SecretString, String, bool) {
+        let collection = self
+            .claims
+            .collection_id
+            .clone()
+            .or_else(|| self.session.record.get_str("collectionName"))
+            .unwrap_or_default();
+        (self.session.token.clone(), collection, self.claims.refreshable)
+    }
+}
+
+// Work that calls share is boxed here and not where it is joined: a call may refresh the session, and a refresh is a
+// call, so somewhere the type of the future must end.
+
+fn load(client: Client) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(async move { client.session.load(&client).await })
+}
+
+fn refresh(client: Client) -> BoxFuture<'static, RefreshRun> {
+    Box::pin(async move { client.session.run_refresh(&client).await })
+}
+
+fn sign_in(client: Client, credentials: Credentials) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(async move { credentials.sign_in(&client).await.map(|_| ()) })
+}
+
+/// Asks the server for a new token.
+async fn ask(client: &Client, token: SecretString, collection: &str) -> Result<Session, Error> {
+    let mut call = Call::new(endpoints::AUTH_REFRESH, &[("c", collection)]);
+    call.identity = Identity::Token(token);
+    Session::from_answer(&execute(client, call).await?.json())
+}
+
+/// Only these answers say that a session is over; anything else says that the server could not tell.
+fn ends_session(error: &Error) -> bool {
+    matches!(error.status(), 401 | 403 | 404) && error.kind() != ErrorKind::InvalidApiKey
+}
+
+fn session_expired() -> Error {
+    Error::new(ErrorKind::SessionExpired, "the session has ended")
+}
+
+fn seconds(ms: u64) -> i64 {
+    i64::try_from(ms / 1000).unwrap_or(i64::MAX)
+}
+
+/// The record with the members that an answer brought; an answer cut by `fields` takes nothing away.
+fn merge(record: &Json, answer: &Json) -> Json {
+    let mut merged = record.clone();
+    for (name, value) in answer.members() {
+        if name != "expand" && merged.get(&name).as_ref() != Some(&value) {
+            merged = merged.with(&name, value);
+        }
+    }
+    merged
+}

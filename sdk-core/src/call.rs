@@ -1,0 +1,786 @@
+//! One call from start to end: hooks, session, gate, attempts, retries, deadline.
+//!
+//! [`execute`] is the only place that sends anything. It takes a [`Call`] (a row of the endpoint table with its
+//! arguments) and answers when there is a usable answer or a final error.
+
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::{
+    future::{Future, poll_fn},
+    pin::pin,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use secrecy::{ExposeSecret, SecretString};
+use tracing::{Instrument, debug, debug_span, warn};
+
+use crate::{
+    auth::session::{Authorized, RefreshRun},
+    client::{CallReport, Client, Outgoing},
+    endpoints::{self, Caller, Endpoint},
+    error::{Error, ErrorKind},
+    gate::{Pass, Probe},
+    json::Json,
+    retry::{Outcome, Verdict, backoff, retry_after, verdict},
+    runtime::{Race, Runtime, race, random_fraction, within},
+    sync::Joined,
+    transport::{Body, Failure, Headers, Method, Request, Response, TransportError},
+    url::{Query, fill_path, redact},
+};
+
+/// How much of an error's body is read.
+const ERROR_BODY_MAX: usize = 1024 * 1024;
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The client's timeout, or the default: 30 s for calls, 30 s without progress for transfers.
+    Default,
+    /// As said for this call, retries and waits included.
+    After(Duration),
+    /// For ever.
+    Never,
+}
+
+/// Whose call it is.
+#[derive(Debug, Clone)]
+pub(crate) enum Identity {
+    /// The client's session.
+    Session,
+    /// The client's session where there is one, but nothing to wait for or to fail on (signing up).
+    Whoever,
+    /// A token of its own (the refresh of a session).
+    Token(SecretString),
+}
+
+/// A row of the endpoint table with its arguments.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) params: Vec<(&'static str, String)>,
+    /// The path of a custom route; empty for rows of the table.
+    pub(crate) custom_path: String,
+    pub(crate) query: Query,
+    pub(crate) headers: Headers,
+    pub(crate) body: Body,
+    pub(crate) limit: Limit,
+    pub(crate) safe: bool,
+    pub(crate) identity: Identity,
+    /// A mistake in an argument, told when the call is made.
+    pub(crate) mistake: Option<Error>,
+    /// The caller reads the body itself, as it comes.
+    pub(crate) streamed: bool,
+}
+
+impl Call {
+    pub(crate) fn new(endpoint: Endpoint, params: &[(&'static str, &str)]) -> Call {
+        Call {
+            endpoint,
+            params: params.iter().map(|(name, value)| (*name, (*value).to_string())).collect(),
+            custom_path: String::new(),
+            query: Query::new(),
+            headers: Headers::new(),
+            body: Body::Empty,
+            limit: Limit::Default,
+            safe: endpoint.safe,
+            identity: Identity::Session,
+            mistake: None,
+            streamed: false,
+        }
+    }
+
+    /// A path parameter.
+    pub(crate) fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
+    /// The path with its parameters filled in.
+    pub(crate) fn path(&self) -> Result<String, Error> {
+        if !self.custom_path.is_empty() {
+            return Ok(self.custom_path.clone());
+        }
+        let params: Vec<(&str, &str)> = self.params.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        fill_path(self.endpoint.path, &params)
+    }
+
+    fn harmless(&self) -> bool {
+        self.safe || self.endpoint.method.is_read()
+    }
+
+    /// Health asks whether the instance is awake, so it neither waits for the gate nor for the session.
+    fn passes_gate(&self) -> bool {
+        self.endpoint == endpoints::HEALTH
+    }
+}
+
+/// What a call brought.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) payload: Payload,
+}
+
+pub(crate) enum Payload {
+    Json(Json),
+    Stream(Response),
+}
+
+impl Answer {
+    /// The JSON; `null` for an empty answer.
+    pub(crate) fn json(self) -> Json {
+        match self.payload {
+            Payload::Json(json) => json,
+            Payload::Stream(_) => Json::null(),
+        }
+    }
+}
+
+/// Makes a call.
+pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, Error> {
+    if let Some(mistake) = call.mistake.take() {
+        return Err(mistake);
+    }
+    let base = client.shared.address()?;
+    let mut outgoing = Outgoing::new(&call);
+    for hook in &client.shared.before {
+        hook(&mut outgoing);
+    }
+    outgoing.apply(&mut call);
+    let path = call.path()?;
+    let url = base.join(&path, &call.query);
+    let template = if call.custom_path.is_empty() { call.endpoint.path } else { redact_path(&call.custom_path) };
+    let span = debug_span!("picobase.call", method = call.endpoint.method.as_str(), template);
+    let report = Report::new(client, &call, template, &url);
+    let mut run = Run {
+        client,
+        clock: Clock::new(client, &call),
+        ticket: client.shared.gate.ticket(),
+        origin: base.origin().to_string(),
+        call,
+        url,
+        attempts: 0,
+        throttled: 0,
+        lost: 0,
+    };
+    let result = run.to_end().instrument(span).await;
+    report.finish(run.attempts, &result);
+    result
+}
+
+/// Custom routes are shown without their query.
+fn redact_path(path: &str) -> &str {
+    path.split('?').next().unwrap_or_default()
+}
+
+/// The state of a call that is being made.
+struct Run<'a> {
+    client: &'a Client,
+    call: Call,
+    url: String,
+    origin: String,
+    clock: Clock,
+    ticket: u64,
+    attempts: u32,
+    throttled: u32,
+    lost: u32,
+}
+
+impl Run<'_> {
+    async fn to_end(&mut self) -> Result<Answer, Error> {
+        loop {
+            // The session may have to be loaded, asked for or signed in first. Those are calls of their own that may
+            // have to wait at the gate, so they are never made while this call holds the turn to probe.
+            if self.authorized()?.is_none() {
+                self.prepare_session().await?;
+            }
+            let pass = self.pass_gate().await?;
+            let Some(authorized) = self.authorized()? else { continue };
+            if let Some(answer) = self.attempt(pass, authorized).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// The session's word on whether and how this call may go; none where the session must be prepared first.
+    fn authorized(&self) -> Result<Option<Authorized>, Error> {
+        let session = &self.client.session;
+        match &self.call.identity {
+            Identity::Token(token) => Ok(Some(Authorized { token: Some(token.clone()), refresh: None })),
+            Identity::Session if self.call.passes_gate() => Ok(Some(session.token_at_hand(self.client))),
+            identity => {
+                let caller =
+                    if matches!(identity, Identity::Whoever) { Caller::Anyone } else { self.call.endpoint.caller };
+                session.authorize(self.client, caller).map_err(|e| self.describe(e))
+            }
+        }
+    }
+
+    /// Prepares the session, within an explicit deadline.
+    async fn prepare_session(&mut self) -> Result<(), Error> {
+        let limit = self.clock.attempt_limit().filter(|_| self.clock.explicit);
+        self.clock.hold();
+        let prepared = within(&*self.client.shared.runtime, limit, self.client.session.prepare(self.client)).await;
+        self.clock.resume();
+        prepared.unwrap_or_else(|| Err(self.out_of_time()))
+    }
+
+    /// Waits for the gate. Time spent here does not count against the default deadline.
+    async fn pass_gate(&mut self) -> Result<Pass, Error> {
+        let gate = self.client.shared.gate.clone();
+        if self.call.passes_gate() {
+            return Ok(Pass::Open { epoch: u64::MAX });
+        }
+        if gate.is_open() {
+            self.clock.resume();
+        } else {
+            self.clock.pause();
+        }
+        let wait = async {
+            match gate.pass(self.ticket, self.call.body.repeatable()).await {
+                Pass::Probe(probe) => {
+                    let delay = probe.at().saturating_sub(self.client.shared.runtime.uptime());
+                    self.client.shared.runtime.sleep(delay).await;
+                    Pass::Probe(probe)
+                }
+                open => open,
+            }
+        };
+        let Some(pass) = within(&*self.client.shared.runtime, self.clock.wait_limit(), wait).await else {
+            return Err(self.out_of_time());
+        };
+        if matches!(pass, Pass::Open { .. }) {
+            self.clock.resume();
+        }
+        Ok(pass)
+    }
+
+    /// One request, and what follows from how it ended: an answer, an error, or none for another round.
+    async fn attempt(&mut self, pass: Pass, authorized: Authorized) -> Result<Option<Answer>, Error> {
+        if let Pass::Probe(probe) = pass {
+            if !self.call.body.repeatable() {
+                return self.probe_by_health(probe).await;
+            }
+            let outcome = self.send_in_time(self.clock.probe_limit(), authorized).await?;
+            return self.settle(outcome, Some(probe), 0).await;
+        }
+        let Pass::Open { epoch } = pass else { return Ok(None) };
+        let outcome = self.send_in_time(self.clock.attempt_limit(), authorized).await?;
+        self.settle(outcome, None, epoch).await
+    }
+
+    /// Sends within the time that is left.
+    async fn send_in_time(&mut self, limit: Option<Duration>, authorized: Authorized) -> Result<Sent, Error> {
+        let runtime = self.client.shared.runtime.clone();
+        let stall = self.clock.stall_limit(&self.call);
+        let body = self.call.body.clone();
+        let sending = within(&*runtime, limit, send_once(self, authorized));
+        let result = match stall {
+            None => sending.await,
+            Some(stall) => match race(sending, stalled(&*runtime, &body, stall)).await {
+                Race::First(result) => result,
+                Race::Second(()) => None,
+            },
+        };
+        match result {
+            Some(sent) => Ok(sent),
+            None => Err(self.out_of_time()),
+        }
+    }
+
+    /// Decides what an outcome means for this call and for the gate.
+    async fn settle(&mut self, sent: Sent, probe: Option<Probe>, epoch: u64) -> Result<Option<Answer>, Error> {
+        let verdict = verdict(sent.outcome(), self.call.harmless());
+        if verdict == Verdict::Asleep && !self.call.passes_gate() {
+            return self.asleep(sent, probe, epoch);
+        }
+        match (&sent, probe) {
+            (Sent::Response(..) | Sent::Answer(..) | Sent::Error(..), Some(probe)) => probe.answered(),
+            (Sent::Answer(_), None) if self.call.passes_gate() => self.client.shared.gate.open(),
+            // Without an answer the turn passes to the next call.
+            (_, probe) => drop(probe),
+        }
+        let allowed = self.call.body.replayable();
+        let retries = self.client.shared.options.max_retries;
+        match verdict {
+            Verdict::Throttled if allowed && self.throttled < retries => {
+                let wait = sent.retry_after().unwrap_or_else(|| backoff(self.throttled, self.random()));
+                self.throttled += 1;
+                self.wait_or(wait, sent).await
+            }
+            Verdict::Lost if allowed && self.lost < retries => {
+                let wait = backoff(self.lost, self.random());
+                self.lost += 1;
+                self.wait_or(wait, sent).await
+            }
+            _ => sent.finish(self).map(Some),
+        }
+    }
+
+    /// 503 or a refused connection: closes the gate, and queues again if the call can be repeated.
+    fn asleep(&mut self, sent: Sent, probe: Option<Probe>, epoch: u64) -> Result<Option<Answer>, Error> {
+        let (now, delay, random) = (self.client.shared.runtime.uptime(), sent.retry_after(), self.random());
+        match probe {
+            Some(probe) => probe.still_asleep(now, delay, random),
+            None => self.client.shared.gate.close(epoch, now, delay, random),
+        }
+        debug!(attempts = self.attempts, "the instance is asleep");
+        self.clock.note_asleep(delay);
+        if !self.call.body.replayable() {
+            return sent.finish(self).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Only calls wait whose bodies can be sent once: one of them asks the health endpoint in place of its own.
+    async fn probe_by_health(&mut self, probe: Probe) -> Result<Option<Answer>, Error> {
+        let health = Call::new(endpoints::HEALTH, &[]);
+        let url = self.client.shared.address()?.join(endpoints::HEALTH.path, &Query::new());
+        let mut asking = Run {
+            client: self.client,
+            clock: Clock::new(self.client, &health),
+            call: health,
+            url,
+            origin: self.origin.clone(),
+            ticket: self.ticket,
+            attempts: 0,
+            throttled: 0,
+            lost: 0,
+        };
+        let limit = self.clock.probe_limit();
+        let authorized = self.client.session.token_at_hand(self.client);
+        let Ok(sent) = asking.send_in_time(limit, authorized).await else { return Err(self.out_of_time()) };
+        if verdict(sent.outcome(), true) != Verdict::Asleep {
+            match sent {
+                Sent::Failed(_) => drop(probe),
+                _ => probe.answered(),
+            }
+            return Ok(None);
+        }
+        let (now, delay, random) = (self.client.shared.runtime.uptime(), sent.retry_after(), self.random());
+        probe.still_asleep(now, delay, random);
+        self.clock.note_asleep(delay);
+        Ok(None)
+    }
+
+    /// Sleeps before another round; where that would pass the deadline, the last answer stands.
+    async fn wait_or(&mut self, wait: Duration, sent: Sent) -> Result<Option<Answer>, Error> {
+        if self.clock.attempt_limit().is_some_and(|left| left <= wait) {
+            return sent.finish(self).map(Some);
+        }
+        debug!(attempts = self.attempts, wait_ms = millis(wait), "trying again");
+        self.client.shared.runtime.sleep(wait).await;
+        Ok(None)
+    }
+
+    fn random(&self) -> u32 {
+        random_fraction(&*self.client.shared.runtime)
+    }
+
+    fn describe(&self, error: Error) -> Error {
+        error.with_url(&self.url).with_attempts(self.attempts)
+    }
+
+    /// The deadline, or the cold-start timeout, has passed.
+    fn out_of_time(&self) -> Error {
+        let (asleep, retry_after) = self.clock.asleep();
+        if asleep && self.clock.cold_start_is_over() {
+            self.client.shared.gate.gave_up();
+            let waited = self.client.shared.options.cold_start_timeout.as_secs();
+            let error =
+                Error::new(ErrorKind::InstanceUnavailable, format!("the instance did not wake up within {waited} s"));
+            return self.describe(error.with_status(503).with_retry_after(retry_after));
+        }
+        let what = if asleep { "the deadline passed while the instance was waking up" } else { "the deadline passed" };
+        self.describe(Error::new(ErrorKind::Timeout, what).with_retry_after(retry_after))
+    }
+}
+
+/// How an attempt ended.
+enum Sent {
+    /// A usable answer, read to its end.
+    Answer(Answer),
+    /// A usable answer whose body the caller reads.
+    Response(Response),
+    /// An answer that says no.
+    Error(Error, u16),
+    /// No answer.
+    Failed(TransportError),
+}
+
+impl Sent {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Sent::Answer(answer) => Outcome::Status(answer.status),
+            Sent::Response(response) => Outcome::Status(response.status),
+            Sent::Error(_, status) => Outcome::Status(*status),
+            Sent::Failed(error) => Outcome::Failed(error.failure()),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Sent::Error(error, _) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    fn finish(self, run: &Run<'_>) -> Result<Answer, Error> {
+        match self {
+            Sent::Answer(answer) => Ok(answer),
+            Sent::Response(response) => Ok(Answer { status: response.status, payload: Payload::Stream(response) }),
+            Sent::Error(error, _) => Err(run.describe(error)),
+            Sent::Failed(error) => Err(run.describe(asleep_kind(error))),
+        }
+    }
+}
+
+/// A refused connection is a sleeping instance, also for a call that could not wait for it.
+fn asleep_kind(error: TransportError) -> Error {
+    let refused = error.failure() == Failure::Refused;
+    let error = Error::from(error);
+    if refused { error.with_kind(ErrorKind::InstanceUnavailable) } else { error }
+}
+
+/// Signs, sends and reads one request.
+async fn send_once(run: &mut Run<'_>, authorized: Authorized) -> Sent {
+    let client = run.client;
+    let mut request = Request::new(run.call.endpoint.method, run.url.clone());
+    request.headers = headers(client, &run.call.headers, authorized.token.as_ref());
+    request.body = run.call.body.clone();
+    run.attempts += 1;
+    let exchange = exchange(client, run.call.streamed, run.call.endpoint.method, &run.origin, request);
+    alongside(exchange, authorized.refresh).await
+}
+
+/// The headers of every call; what the user set wins.
+pub(crate) fn headers(client: &Client, own: &Headers, token: Option<&SecretString>) -> Headers {
+    let mut headers = own.clone();
+    let options = &client.shared.options;
+    if let Some(key) = &client.shared.key {
+        headers.set_default("X-PicoBase-Key", key.expose_secret());
+    }
+    match (token, &client.shared.key) {
+        (Some(token), _) => headers.set_default("Authorization", token.expose_secret()),
+        (None, Some(key)) => headers.set_default("Authorization", &format!("Bearer {}", key.expose_secret())),
+        (None, None) => {}
+    }
+    headers.set_default("Accept-Language", &options.accept_language);
+    headers
+}
+
+/// Sends a request and sorts the answer.
+async fn exchange(client: &Client, streamed: bool, method: Method, origin: &str, request: Request) -> Sent {
+    let response = match client.shared.transport.send(request).await {
+        Ok(response) => response,
+        Err(error) => return Sent::Failed(error),
+    };
+    let status = response.status;
+    if (300..400).contains(&status) && status != 304 {
+        return Sent::Error(redirect_error(&response, origin), status);
+    }
+    if status >= 400 {
+        return read_error(client, response).await;
+    }
+    if streamed {
+        return Sent::Response(response);
+    }
+    let body = match read_all(response, usize::MAX).await {
+        Ok(body) => body,
+        Err(error) => return Sent::Failed(error),
+    };
+    let empty_is_fine = status == 204 || method == Method::Head;
+    let json = if body.is_empty() && empty_is_fine { Ok(Json::null()) } else { Json::from_body(body) };
+    match json {
+        Ok(json) => Sent::Answer(Answer { status, payload: Payload::Json(json) }),
+        Err(error) => Sent::Error(error.with_status(status), status),
+    }
+}
+
+/// API calls follow no redirect: it would carry the key to another host, or turn a POST into a GET.
+fn redirect_error(response: &Response, origin: &str) -> Error {
+    let status = response.status;
+    match response.headers.get("Location").map(redact) {
+        Some(target) => {
+            let elsewhere = if target.starts_with('/') || target.starts_with(origin) { "" } else { " on another host" };
+            Error::configuration(format!("the server redirects to {target}{elsewhere}; calls follow no redirect"))
+                .with_fix(format!("If that is the right address, use it as the URL of the client: {target}"))
+        }
+        None => Error::configuration("the server redirects, and calls follow no redirect")
+            .with_fix("Use the address that the server redirects to as the URL of the client."),
+    }
+    .with_status(status)
+}
+
+async fn read_error(client: &Client, response: Response) -> Sent {
+    let status = response.status;
+    let delay = response.headers.get("Retry-After").and_then(|value| retry_after(value, client.shared.runtime.now()));
+    // An error whose body breaks off is still that error.
+    let body = read_all(response, ERROR_BODY_MAX).await.unwrap_or_default();
+    Sent::Error(Error::from_answer(status, delay, &String::from_utf8_lossy(&body)), status)
+}
+
+/// Reads a body to its end, or to `max` bytes.
+pub(crate) async fn read_all(mut response: Response, max: usize) -> Result<Bytes, TransportError> {
+    let Some(first) = response.body.chunk().await? else { return Ok(Bytes::new()) };
+    let Some(second) = response.body.chunk().await? else { return Ok(first) };
+    let expected = response.body.length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0).min(max);
+    let mut all = BytesMut::with_capacity(expected.min(64 * 1024 * 1024).max(first.len() + second.len()));
+    all.extend_from_slice(&first);
+    all.extend_from_slice(&second);
+    while all.len() < max {
+        match response.body.chunk().await? {
+            Some(chunk) => all.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    Ok(all.freeze())
+}
+
+/// Polls `side` along with `main`, and is done when `main` is.
+async fn alongside<T>(main: impl Future<Output = T>, side: Option<Joined<RefreshRun>>) -> T {
+    let Some(side) = side else { return main.await };
+    let (mut main, mut side) = (pin!(main), pin!(side));
+    let mut side_done = false;
+    poll_fn(move |cx| {
+        if !side_done {
+            side_done = side.as_mut().poll(cx).is_ready();
+        }
+        main.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Completes when an upload has made no progress for `limit`.
+async fn stalled(runtime: &dyn Runtime, body: &Body, limit: Duration) {
+    let mut seen = None;
+    loop {
+        let sent = taken(body);
+        if seen == Some(sent) {
+            return;
+        }
+        seen = Some(sent);
+        runtime.sleep(limit).await;
+    }
+}
+
+fn taken(body: &Body) -> u64 {
+    match body {
+        Body::Raw(source) => source.taken(),
+        Body::Multipart(form) => form.taken(),
+        Body::Empty | Body::Json(_) => 0,
+    }
+}
+
+/// How much time a call has left.
+struct Clock {
+    runtime: crate::runtime::SharedRuntime,
+    /// Whole time allowed, and whether the user said so.
+    limit: Option<Duration>,
+    explicit: bool,
+    transfer: bool,
+    idle: Duration,
+    cold_start: Duration,
+    started: Duration,
+    paused_at: Option<Duration>,
+    paused_for: Duration,
+    asleep_since: Option<Duration>,
+    retry_after: Option<Duration>,
+}
+
+impl Clock {
+    fn new(client: &Client, call: &Call) -> Clock {
+        let options = &client.shared.options;
+        let transfer = call.streamed || call.body.is_upload();
+        let (limit, explicit) = match (call.limit, options.timeout) {
+            (Limit::After(limit), _) => (Some(limit), true),
+            (Limit::Never, _) => (None, true),
+            (Limit::Default, Some(limit)) => (Some(limit), true),
+            // A transfer may take as long as it makes progress.
+            (Limit::Default, None) if transfer => (None, false),
+            (Limit::Default, None) => (Some(DEFAULT_TIMEOUT), false),
+        };
+        Clock {
+            started: client.shared.runtime.uptime(),
+            runtime: client.shared.runtime.clone(),
+            limit,
+            explicit,
+            transfer,
+            idle: DEFAULT_TIMEOUT,
+            cold_start: options.cold_start_timeout,
+            paused_at: None,
+            paused_for: Duration::ZERO,
+            asleep_since: None,
+            retry_after: None,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.runtime.uptime()
+    }
+
+    fn pause(&mut self) {
+        let now = self.now();
+        self.asleep_since.get_or_insert(now);
+        self.hold();
+    }
+
+    /// Stops the default deadline without the instance being asleep.
+    fn hold(&mut self) {
+        let now = self.now();
+        self.paused_at.get_or_insert(now);
+    }
+
+    fn resume(&mut self) {
+        if let Some(at) = self.paused_at.take() {
+            self.paused_for = self.paused_for.saturating_add(self.now().saturating_sub(at));
+        }
+    }
+
+    fn note_asleep(&mut self, retry_after: Option<Duration>) {
+        self.pause();
+        self.retry_after = retry_after.or(self.retry_after);
+    }
+
+    /// Was the instance asleep, and what did it last say about when to come again?
+    fn asleep(&self) -> (bool, Option<Duration>) {
+        (self.asleep_since.is_some(), self.retry_after)
+    }
+
+    /// What is left for an attempt.
+    fn attempt_limit(&self) -> Option<Duration> {
+        let now = self.now();
+        let paused = self.paused_for.saturating_add(self.paused_at.map_or(Duration::ZERO, |at| now.saturating_sub(at)));
+        let spent = now.saturating_sub(self.started);
+        let counted = if self.explicit { spent } else { spent.saturating_sub(paused) };
+        self.limit.map(|limit| limit.saturating_sub(counted))
+    }
+
+    /// What is left of the time to wait for a sleeping instance.
+    fn cold_start_left(&self) -> Duration {
+        let since = self.asleep_since.unwrap_or_else(|| self.now());
+        self.cold_start.saturating_sub(self.now().saturating_sub(since))
+    }
+
+    fn cold_start_is_over(&self) -> bool {
+        self.cold_start_left().is_zero()
+    }
+
+    /// What is left for waiting at the gate: the cold-start timeout, or an explicit deadline if that comes first.
+    fn wait_limit(&self) -> Option<Duration> {
+        let cold_start = self.cold_start_left();
+        match self.attempt_limit().filter(|_| self.explicit) {
+            Some(left) => Some(left.min(cold_start)),
+            None => Some(cold_start),
+        }
+    }
+
+    /// What is left for the probe's request: both limits hold, but one that is just over still gets an answer.
+    fn probe_limit(&self) -> Option<Duration> {
+        self.wait_limit().map(|left| left.max(Duration::from_millis(1)))
+    }
+
+    /// The time without progress after which a transfer fails; none for calls with a limit of their own.
+    fn stall_limit(&self, call: &Call) -> Option<Duration> {
+        (self.transfer && !self.explicit && !matches!(call.limit, Limit::Never)).then_some(self.idle)
+    }
+}
+
+/// How long a call may take where nobody said so, and how long a transfer may make no progress.
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Tells hooks and tracing how a call ended, also when it was cancelled.
+struct Report<'a> {
+    client: &'a Client,
+    report: Option<CallReport>,
+    started: Duration,
+}
+
+impl<'a> Report<'a> {
+    fn new(client: &'a Client, call: &Call, template: &str, url: &str) -> Self {
+        let report = CallReport {
+            endpoint: call.endpoint.name,
+            method: call.endpoint.method,
+            template: template.to_string(),
+            url: redact(url),
+            status: 0,
+            attempts: 0,
+            elapsed: Duration::ZERO,
+            error: None,
+        };
+        Report { client, report: Some(report), started: client.shared.runtime.uptime() }
+    }
+
+    fn finish(mut self, attempts: u32, result: &Result<Answer, Error>) {
+        let Some(report) = &mut self.report else { return };
+        report.attempts = attempts;
+        match result {
+            Ok(answer) => report.status = answer.status,
+            Err(error) => {
+                report.status = error.status();
+                report.error = Some(error.clone());
+            }
+        }
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        let Some(mut report) = self.report.take() else { return };
+        report.elapsed = self.client.shared.runtime.uptime().saturating_sub(self.started);
+        match &report.error {
+            None => debug!(
+                endpoint = report.endpoint,
+                status = report.status,
+                attempts = report.attempts,
+                elapsed_ms = millis(report.elapsed),
+                "call done"
+            ),
+            Some(error) => warn!(
+                endpoint = report.endpoint,
+                status = report.status,
+                attempts = report.attempts,
+                elapsed_ms = millis(report.elapsed),
+                kind = error.kind().as_str(),
+                "call failed"
+            ),
+        }
+        for hook in &self.client.shared.after {
+            hook(&report);
+        }
+    }
+}
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        if let Some(report) = &mut self.report {
+            report.error = Some(Error::new(ErrorKind::Cancelled, "the caller dropped the call"));
+            self.tell();
+        }
+    }
+}
+
+/// A call whose result is decoded from its JSON.
+pub(crate) async fn execute_json<T: crate::json::FromJson>(client: Client, call: Call) -> Result<T, Error> {
+    let template = call.endpoint;
+    let answer = execute(&client, call).await?;
+    let status = answer.status;
+    T::from_json(answer.json()).map_err(|e| {
+        debug!(endpoint = template.name, "the answer could not be decoded");
+        e.with_status(status)
+    })
+}
+
+/// [`execute_json`] in a box, as an [`Action`](crate::action::Action) runs it.
+pub(crate) fn decode<T: crate::json::FromJson>(
+    client: Client,
+    call: Call,
+) -> crate::runtime::BoxFuture<'static, Result<T, Error>> {
+    Box::pin(execute_json(client, call))
+}

@@ -1,0 +1,884 @@
+//! JSON that the core carries but does not read.
+//!
+//! Record bodies are decoded once, in the language that uses them. The core only peeks at a few members (a token, an
+//! id, the ids of a page) and composes a few envelopes (a batch, `@jsonPayload`). So [`Json`] is the text itself with
+//! a scanner that skips what it is not asked for; it builds no tree, and numbers are never read as floats.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use bytes::Bytes;
+
+use crate::error::Error;
+
+/// Nesting that [`Json::parse`] accepts; deeper text is refused so that no decoder behind it overflows its stack.
+const MAX_DEPTH: usize = 128;
+
+/// A piece of JSON text (RFC 8259). Cheap to clone.
+///
+/// ```
+/// use picobase::Json;
+/// let json = Json::parse(r#"{"id": "abc", "tags": ["x", "y"]}"#)?;
+/// assert_eq!(json.get("id").and_then(|id| id.as_str()).as_deref(), Some("abc"));
+/// assert_eq!(json.get("tags").map(|tags| tags.items().len()), Some(2));
+/// # Ok::<(), picobase::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Json {
+    text: Bytes,
+}
+
+impl Json {
+    /// Checks that `text` is one JSON value and keeps it.
+    ///
+    /// # Errors
+    /// Kind `Decode` where it is not.
+    ///
+    /// ```
+    /// assert!(picobase::Json::parse("[1, 2").is_err());
+    /// ```
+    pub fn parse(text: impl Into<Bytes>) -> Result<Json, Error> {
+        let json = Json::from_body(text.into())?;
+        let mut scan = Scan::new(&json.text);
+        match scan.value() {
+            Some(_) if scan.rest_is_blank() => Ok(json),
+            _ => Err(Error::decode("this is not JSON", json.as_text())),
+        }
+    }
+
+    /// Keeps a body that is going to be decoded by whoever uses it, so only what is plainly something else is
+    /// refused: not UTF-8, empty, or HTML.
+    pub(crate) fn from_body(text: Bytes) -> Result<Json, Error> {
+        if let Err(e) = core::str::from_utf8(&text) {
+            let start = text.get(..e.valid_up_to()).unwrap_or_default();
+            return Err(Error::decode("the body is not UTF-8", &String::from_utf8_lossy(start)));
+        }
+        match text.iter().find(|b| !b.is_ascii_whitespace()) {
+            Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(Json { text }),
+            None => Err(Error::decode("the body is empty where JSON was expected", "")),
+            Some(_) => {
+                let json = Json { text };
+                Err(Error::decode("the body is not JSON", json.as_text()))
+            }
+        }
+    }
+
+    /// The text.
+    ///
+    /// ```
+    /// assert_eq!(picobase::Json::string("a\"b").as_text(), r#""a\"b""#);
+    /// ```
+    pub fn as_text(&self) -> &str {
+        // Every constructor checks UTF-8, and slices are cut at ASCII characters.
+        core::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// The text as bytes, without a copy.
+    ///
+    /// ```
+    /// assert_eq!(picobase::Json::bool(true).into_bytes().as_ref(), b"true");
+    /// ```
+    pub fn into_bytes(self) -> Bytes {
+        self.text
+    }
+
+    /// `null`.
+    ///
+    /// ```
+    /// assert!(picobase::Json::null().is_null());
+    /// ```
+    pub fn null() -> Json {
+        Json { text: Bytes::from_static(b"null") }
+    }
+
+    /// `true` or `false`.
+    ///
+    /// ```
+    /// assert_eq!(picobase::Json::bool(false).as_bool(), Some(false));
+    /// ```
+    pub fn bool(value: bool) -> Json {
+        Json { text: Bytes::from_static(if value { b"true" } else { b"false" }) }
+    }
+
+    /// A whole number.
+    ///
+    /// ```
+    /// assert_eq!(picobase::Json::int(-7).as_i64(), Some(-7));
+    /// ```
+    pub fn int(value: i64) -> Json {
+        Json { text: Bytes::from(value.to_string()) }
+    }
+
+    /// A string.
+    ///
+    /// ```
+    /// assert_eq!(picobase::Json::string("hi").as_str().as_deref(), Some("hi"));
+    /// ```
+    pub fn string(value: &str) -> Json {
+        let mut out = String::with_capacity(value.len().saturating_add(2));
+        push_string(&mut out, value);
+        Json { text: Bytes::from(out) }
+    }
+
+    /// An array of these values.
+    ///
+    /// ```
+    /// use picobase::Json;
+    /// assert_eq!(Json::array([Json::int(1), Json::null()]).as_text(), "[1,null]");
+    /// ```
+    pub fn array(items: impl IntoIterator<Item = Json>) -> Json {
+        let mut out = String::from("[");
+        for (n, item) in items.into_iter().enumerate() {
+            if n > 0 {
+                out.push(',');
+            }
+            out.push_str(item.as_text());
+        }
+        out.push(']');
+        Json { text: Bytes::from(out) }
+    }
+
+    /// An object of these members, in this order.
+    ///
+    /// ```
+    /// use picobase::Json;
+    /// assert_eq!(Json::object([("a", Json::int(1))]).as_text(), r#"{"a":1}"#);
+    /// ```
+    pub fn object<K: AsRef<str>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
+        let mut out = String::from("{");
+        for (n, (name, value)) in members.into_iter().enumerate() {
+            if n > 0 {
+                out.push(',');
+            }
+            push_string(&mut out, name.as_ref());
+            out.push(':');
+            out.push_str(value.as_text());
+        }
+        out.push('}');
+        Json { text: Bytes::from(out) }
+    }
+
+    /// The member of that name, if this is an object that has it. The last one wins, as in every decoder.
+    ///
+    /// ```
+    /// # use picobase::Json;
+    /// assert!(Json::parse(r#"{"a": 1}"#)?.get("b").is_none());
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn get(&self, name: &str) -> Option<Json> {
+        let mut found = None;
+        self.each_member(|key, value| {
+            if key_is(key, name) {
+                found = Some(value);
+            }
+        });
+        found.map(|value| self.slice(value))
+    }
+
+    /// The members in their order; none if this is no object.
+    ///
+    /// ```
+    /// # use picobase::Json;
+    /// let members = Json::parse(r#"{"a": 1, "b": 2}"#)?.members();
+    /// assert_eq!(members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn members(&self) -> Vec<(String, Json)> {
+        let mut out = Vec::new();
+        self.each_member(|key, value| out.push((unescape(key), self.slice(value))));
+        out
+    }
+
+    /// The items in their order; none if this is no array.
+    ///
+    /// ```
+    /// # use picobase::Json;
+    /// assert_eq!(Json::parse("[1, [2, 3]]")?.items().len(), 2);
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn items(&self) -> Vec<Json> {
+        let mut out = Vec::new();
+        let mut scan = Scan::new(&self.text);
+        if !scan.eat(b'[') || scan.eat(b']') {
+            return out;
+        }
+        while let Some(value) = scan.value() {
+            out.push(self.slice(value));
+            if !scan.eat(b',') {
+                break;
+            }
+        }
+        out
+    }
+
+    /// The string, unescaped, if this is one.
+    ///
+    /// ```
+    /// # use picobase::Json;
+    /// assert_eq!(Json::parse(r#""\u00e9\n""#)?.as_str().as_deref(), Some("é\n"));
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn as_str(&self) -> Option<String> {
+        let text = self.as_text().trim();
+        let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+        Some(unescape(inner.as_bytes()))
+    }
+
+    /// The whole part of the number, towards zero, if this is a number that fits; exponents are understood.
+    ///
+    /// ```
+    /// # use picobase::Json;
+    /// assert_eq!(Json::parse("1.75e3")?.as_i64(), Some(1750));
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn as_i64(&self) -> Option<i64> {
+        whole_number(self.as_text().trim())
+    }
+
+    /// The boolean, if this is one.
+    ///
+    /// ```
+    /// assert_eq!(picobase::Json::int(1).as_bool(), None);
+    /// ```
+    pub fn as_bool(&self) -> Option<bool> {
+        match self.as_text().trim() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Is this `null`?
+    ///
+    /// ```
+    /// assert!(!picobase::Json::int(0).is_null());
+    /// ```
+    pub fn is_null(&self) -> bool {
+        self.as_text().trim() == "null"
+    }
+
+    /// Is this an object?
+    ///
+    /// ```
+    /// assert!(!picobase::Json::null().is_object());
+    /// ```
+    pub fn is_object(&self) -> bool {
+        self.as_text().trim_start().starts_with('{')
+    }
+
+    /// The string member of that name.
+    pub(crate) fn get_str(&self, name: &str) -> Option<String> {
+        self.get(name).and_then(|value| value.as_str())
+    }
+
+    /// This object without one member; anything else stays as it is.
+    pub(crate) fn without(&self, name: &str) -> Json {
+        if !self.is_object() {
+            return self.clone();
+        }
+        Json::object(self.members().into_iter().filter(|(key, _)| key != name))
+    }
+
+    /// This object with one member set; anything else becomes an object of that member.
+    pub(crate) fn with(&self, name: &str, value: Json) -> Json {
+        let mut members = self.members();
+        match members.iter_mut().find(|(key, _)| key == name) {
+            Some((_, old)) => *old = value,
+            None => members.push((name.to_string(), value)),
+        }
+        Json::object(members)
+    }
+
+    /// The same value without blanks, its strings escaped no more than they must be.
+    pub(crate) fn compact(&self) -> Json {
+        let mut out = String::with_capacity(self.text.len());
+        let mut scan = Scan::new(&self.text);
+        loop {
+            scan.blanks();
+            match scan.peek() {
+                None => return Json { text: Bytes::from(out) },
+                Some(b'"') => match scan.string() {
+                    Some(raw) => push_string(&mut out, &unescape(raw)),
+                    None => return self.clone(),
+                },
+                Some(other) => {
+                    out.push(char::from(other));
+                    scan.skip(1);
+                }
+            }
+        }
+    }
+
+    /// Calls `visit` with the raw key and the raw value of each member.
+    fn each_member<'a>(&'a self, mut visit: impl FnMut(&'a [u8], &'a [u8])) {
+        let mut scan = Scan::new(&self.text);
+        if !scan.eat(b'{') || scan.eat(b'}') {
+            return;
+        }
+        loop {
+            scan.blanks();
+            let Some(key) = scan.string() else { return };
+            if !scan.eat(b':') {
+                return;
+            }
+            let Some(value) = scan.value() else { return };
+            visit(key, value);
+            if !scan.eat(b',') {
+                return;
+            }
+        }
+    }
+
+    /// A part of this text; shares the buffer.
+    fn slice(&self, part: &[u8]) -> Json {
+        Json { text: self.text.slice_ref(part) }
+    }
+}
+
+/// Shows how long it is and no more: payloads can hold secrets.
+impl core::fmt::Debug for Json {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Json").field("bytes", &self.text.len()).finish_non_exhaustive()
+    }
+}
+
+/// Walks JSON text from value to value. Strings and brackets are respected, everything else is left to the decoder.
+struct Scan<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Scan<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Scan { rest: text }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    fn skip(&mut self, n: usize) {
+        self.rest = self.rest.get(n..).unwrap_or_default();
+    }
+
+    fn blanks(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.skip(1);
+        }
+    }
+
+    fn rest_is_blank(&mut self) -> bool {
+        self.blanks();
+        self.rest.is_empty()
+    }
+
+    /// Skips blanks, then `byte` if it is next.
+    fn eat(&mut self, byte: u8) -> bool {
+        self.blanks();
+        let found = self.peek() == Some(byte);
+        if found {
+            self.skip(1);
+        }
+        found
+    }
+
+    /// The next string's raw inside.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        if self.peek() != Some(b'"') {
+            return None;
+        }
+        self.skip(1);
+        let start = self.rest;
+        let mut len = 0usize;
+        loop {
+            let step = self.rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f))?;
+            len = len.saturating_add(step);
+            self.skip(step);
+            match self.peek()? {
+                b'"' => {
+                    self.skip(1);
+                    return start.get(..len);
+                }
+                b'\\' => {
+                    self.rest.get(1)?;
+                    self.skip(2);
+                    len = len.saturating_add(2);
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// The next value's raw text, without the blanks around it.
+    fn value(&mut self) -> Option<&'a [u8]> {
+        self.blanks();
+        let start = self.rest;
+        let mut nesting: Vec<u8> = Vec::new();
+        loop {
+            self.blanks();
+            match self.peek()? {
+                b'"' => {
+                    self.string()?;
+                }
+                open @ (b'{' | b'[') => {
+                    self.skip(1);
+                    nesting.push(if open == b'{' { b'}' } else { b']' });
+                    if nesting.len() > MAX_DEPTH {
+                        return None;
+                    }
+                    if self.begins_member(&nesting)? {
+                        continue;
+                    }
+                }
+                _ => self.literal()?,
+            }
+            // After a value: close what ends here, then go on behind the comma.
+            loop {
+                if nesting.is_empty() {
+                    return raw(start, self.rest);
+                }
+                self.blanks();
+                if self.peek()? == b',' {
+                    self.skip(1);
+                    self.begins_member(&nesting)?;
+                    break;
+                }
+                if nesting.last().copied() != self.peek() {
+                    return None;
+                }
+                self.skip(1);
+                nesting.pop();
+            }
+        }
+    }
+
+    /// Inside an object: skips the key and the colon. Says whether a value is next (an empty bracket has none).
+    fn begins_member(&mut self, nesting: &[u8]) -> Option<bool> {
+        self.blanks();
+        let close = nesting.last().copied()?;
+        if self.peek()? == close {
+            return Some(false);
+        }
+        if close == b'}' {
+            self.string()?;
+            if !self.eat(b':') {
+                return None;
+            }
+        }
+        Some(true)
+    }
+
+    /// A number, `true`, `false` or `null`.
+    fn literal(&mut self) -> Option<()> {
+        let end = self
+            .rest
+            .iter()
+            .position(|b| matches!(b, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r'))
+            .unwrap_or(self.rest.len());
+        let word = self.rest.get(..end)?;
+        let known = matches!(word, b"true" | b"false" | b"null") || is_number(word);
+        self.skip(end);
+        known.then_some(())
+    }
+}
+
+/// What lies between the start of a text and its rest.
+fn raw<'a>(start: &'a [u8], rest: &[u8]) -> Option<&'a [u8]> {
+    start.get(..start.len().checked_sub(rest.len())?)
+}
+
+/// The number grammar of RFC 8259 §6.
+fn is_number(word: &[u8]) -> bool {
+    fn digits(text: &[u8]) -> (usize, &[u8]) {
+        let n = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+        (n, text.get(n..).unwrap_or_default())
+    }
+    let word = word.strip_prefix(b"-").unwrap_or(word);
+    let (whole, mut rest) = digits(word);
+    if whole == 0 || (whole > 1 && word.first() == Some(&b'0')) {
+        return false;
+    }
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let (n, after) = digits(fraction);
+        if n == 0 {
+            return false;
+        }
+        rest = after;
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = match exponent {
+            [b'+' | b'-', digits @ ..] => digits,
+            digits => digits,
+        };
+        let (n, after) = digits(exponent);
+        return n > 0 && after.is_empty();
+    }
+    rest.is_empty()
+}
+
+/// The whole part of a JSON number, without floating point.
+fn whole_number(text: &str) -> Option<i64> {
+    if !is_number(text.as_bytes()) {
+        return None;
+    }
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let (negative, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, mantissa),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // How many digits, from the left, stand before the decimal point once the exponent is applied.
+    let keep = i64::try_from(whole.len()).ok()?.checked_add(exponent)?;
+    let mut value: i64 = 0;
+    for (n, digit) in (0i64..).zip(whole.bytes().chain(fraction.bytes())) {
+        if n >= keep {
+            break;
+        }
+        value = value.checked_mul(10)?.checked_add(i64::from(digit.wrapping_sub(b'0')))?;
+    }
+    let written = i64::try_from(whole.len().saturating_add(fraction.len())).ok()?;
+    for _ in written..keep.min(written.saturating_add(20)) {
+        value = value.checked_mul(10)?;
+    }
+    if negative { value.checked_neg() } else { Some(value) }
+}
+
+/// Compares a raw key with a name.
+fn key_is(raw: &[u8], name: &str) -> bool {
+    raw == name.as_bytes() || (raw.contains(&b'\\') && unescape(raw) == name)
+}
+
+/// Undoes the escapes of RFC 8259 §7. Broken surrogates become U+FFFD.
+fn unescape(raw: &[u8]) -> String {
+    let text = core::str::from_utf8(raw).unwrap_or_default();
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('n') => out.push('\n'),
+            Some('t') => out.push('\t'),
+            Some('r') => out.push('\r'),
+            Some('b') => out.push('\u{8}'),
+            Some('f') => out.push('\u{c}'),
+            Some('u') => out.push(unicode_escape(&mut chars)),
+            Some(other) => out.push(other),
+            None => {}
+        }
+    }
+    out
+}
+
+/// The character of `\uXXXX`, or of a surrogate pair.
+fn unicode_escape(chars: &mut core::str::Chars<'_>) -> char {
+    let Some(first) = hex4(chars) else { return char::REPLACEMENT_CHARACTER };
+    if !(0xD800..0xDC00).contains(&first) {
+        return char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER);
+    }
+    let mut ahead = chars.clone();
+    if ahead.next() == Some('\\')
+        && ahead.next() == Some('u')
+        && let Some(second) = hex4(&mut ahead)
+        && (0xDC00..0xE000).contains(&second)
+    {
+        *chars = ahead;
+        let code = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+        return char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+    }
+    char::REPLACEMENT_CHARACTER
+}
+
+fn hex4(chars: &mut core::str::Chars<'_>) -> Option<u32> {
+    let mut code = 0;
+    for _ in 0..4 {
+        code = code * 16 + chars.next()?.to_digit(16)?;
+    }
+    Some(code)
+}
+
+/// Writes a JSON string.
+pub(crate) fn push_string(out: &mut String, value: &str) {
+    out.push('"');
+    for c in value.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            c if (c as u32) < 0x20 => {
+                out.push_str("\\u00");
+                for shift in [4, 0] {
+                    out.push(char::from_digit(((c as u32) >> shift) & 15, 16).unwrap_or('0'));
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// What a call answers: decoded from the body. Every `serde::de::DeserializeOwned` type is one.
+#[cfg(feature = "std")]
+pub trait FromJson: serde::de::DeserializeOwned + Send + 'static {
+    /// Decodes one answer. An empty body arrives as `null`.
+    ///
+    /// # Errors
+    /// Kind `Decode`, with the place and an excerpt.
+    fn from_json(json: Json) -> Result<Self, Error>;
+}
+
+/// What a call answers: taken from the body. On the web JavaScript decodes, and this is [`Json`] in most places.
+#[cfg(not(feature = "std"))]
+pub trait FromJson: Sized + 'static {
+    /// Reads one answer. An empty body arrives as `null`.
+    ///
+    /// # Errors
+    /// Kind `Decode`, with an excerpt.
+    fn from_json(json: Json) -> Result<Self, Error>;
+}
+
+/// What a call sends.
+///
+/// Off the web every `serde::Serialize` type is one.
+pub trait ToJson {
+    /// Encodes the value.
+    ///
+    /// # Errors
+    /// Kind `Validation` where it has no JSON form (a map with keys that are no strings, say).
+    fn to_json(&self) -> Result<Json, Error>;
+}
+
+/// Answers of a known shape are read by hand: that needs no serde where the `std` feature is off. `$read` says none
+/// where the JSON is something else.
+macro_rules! read_by_hand {
+    ($type:ty, |$json:ident| $read:expr) => {
+        #[cfg(feature = "std")]
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let $json = <$crate::json::Json as serde::Deserialize>::deserialize(deserializer)?;
+                $read.ok_or_else(|| serde::de::Error::custom(concat!("this is no ", stringify!($type))))
+            }
+        }
+
+        #[cfg(not(feature = "std"))]
+        impl $crate::json::FromJson for $type {
+            fn from_json($json: $crate::json::Json) -> Result<Self, $crate::error::Error> {
+                let said = concat!("this is no ", stringify!($type));
+                $read.ok_or_else(|| $crate::error::Error::decode(said, $json.as_text()))
+            }
+        }
+    };
+}
+pub(crate) use read_by_hand;
+
+#[cfg(feature = "std")]
+mod serde_impl {
+    use alloc::string::String;
+
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+    use serde_json::value::RawValue;
+
+    use super::{FromJson, Json, ToJson};
+    use crate::error::Error;
+
+    impl Json {
+        /// Decodes it as any serde type.
+        ///
+        /// # Errors
+        /// Kind `Decode`, with the place and an excerpt.
+        ///
+        /// ```
+        /// let ids: Vec<u32> = picobase::Json::parse("[1, 2]")?.decode()?;
+        /// assert_eq!(ids, [1, 2]);
+        /// # Ok::<(), picobase::Error>(())
+        /// ```
+        pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+            serde_json::from_slice(&self.text)
+                .map_err(|e| Error::decode(&alloc::format!("the answer does not fit: {e}"), self.as_text()))
+        }
+
+        /// Encodes any serde type.
+        ///
+        /// # Errors
+        /// Kind `Validation` where it has no JSON form.
+        ///
+        /// ```
+        /// assert_eq!(picobase::Json::encode(&[1, 2])?.as_text(), "[1,2]");
+        /// # Ok::<(), picobase::Error>(())
+        /// ```
+        pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Json, Error> {
+            match serde_json::to_vec(value) {
+                Ok(text) => Ok(Json { text: Bytes::from(text) }),
+                Err(e) => Err(Error::validation(alloc::format!("this value has no JSON form: {e}"))),
+            }
+        }
+    }
+
+    impl Serialize for Json {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let raw: &RawValue = serde_json::from_str(self.as_text()).map_err(serde::ser::Error::custom)?;
+            raw.serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Json {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let raw = alloc::boxed::Box::<RawValue>::deserialize(deserializer)?;
+            Ok(Json { text: Bytes::from(String::from(alloc::boxed::Box::<str>::from(raw))) })
+        }
+    }
+
+    impl<T: DeserializeOwned + Send + 'static> FromJson for T {
+        fn from_json(json: Json) -> Result<Self, Error> {
+            json.decode()
+        }
+    }
+
+    impl<T: Serialize + ?Sized> ToJson for T {
+        fn to_json(&self) -> Result<Json, Error> {
+            Json::encode(self)
+        }
+    }
+}
+
+#[cfg(not(feature = "std"))]
+mod plain_impl {
+    use alloc::vec::Vec;
+
+    use super::{FromJson, Json, ToJson};
+    use crate::error::Error;
+
+    impl FromJson for Json {
+        fn from_json(json: Json) -> Result<Self, Error> {
+            Ok(json)
+        }
+    }
+
+    impl FromJson for () {
+        fn from_json(_: Json) -> Result<Self, Error> {
+            Ok(())
+        }
+    }
+
+    impl<T: FromJson> FromJson for Vec<T> {
+        fn from_json(json: Json) -> Result<Self, Error> {
+            if !json.as_text().trim_start().starts_with('[') {
+                return Err(Error::decode("the answer is no list", json.as_text()));
+            }
+            json.items().into_iter().map(T::from_json).collect()
+        }
+    }
+
+    impl ToJson for Json {
+        fn to_json(&self) -> Result<Json, Error> {
+            Ok(self.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Json {
+        Json::parse(text.to_string()).unwrap()
+    }
+
+    #[test]
+    fn peeks_at_members_and_items() {
+        let page = json(r#" {"page":1, "items":[ {"id":"a","x":{"id":"no"}} , {"id":"b\u0021"}],"e":[],"o":{} } "#);
+        let ids: Vec<_> = page.get("items").unwrap().items().iter().filter_map(|i| i.get_str("id")).collect();
+        assert_eq!(ids, ["a", "b!"]);
+        assert_eq!(page.get("e").unwrap().items().len(), 0);
+        assert_eq!(page.get("o").unwrap().members().len(), 0);
+        assert!(page.get("missing").is_none());
+        assert_eq!(page.get("page").unwrap().as_i64(), Some(1));
+    }
+
+    #[test]
+    fn refuses_what_is_not_json() {
+        for text in [
+            "",
+            " ",
+            "<html>",
+            "{",
+            "{\"a\"}",
+            "[1,",
+            "[1}",
+            "{\"a\":1]",
+            "tru",
+            "01",
+            "1.",
+            "-",
+            "\"\u{1}\"",
+            "1 2",
+            "[,1]",
+            "{,}",
+            "[1,]",
+            "{\"a\":1,}",
+            "1e",
+        ] {
+            assert!(Json::parse(text.to_string()).is_err(), "{text:?} must be refused");
+        }
+        assert!(Json::parse("[".repeat(200) + &"]".repeat(200)).is_err());
+        assert!(Json::parse(Bytes::from_static(b"\"\xff\"")).is_err());
+    }
+
+    #[test]
+    fn reads_whole_numbers_without_floats() {
+        for (text, value) in [
+            ("0", 0),
+            ("-5", -5),
+            ("12.9", 12),
+            ("1e3", 1000),
+            ("1.5E2", 150),
+            ("125e-1", 12),
+            ("-0", 0),
+            ("9007199254740993", 9007199254740993),
+            ("0e99999", 0),
+        ] {
+            assert_eq!(json(text).as_i64(), Some(value), "{text}");
+        }
+        assert_eq!(json("1e30").as_i64(), None);
+        assert_eq!(json("\"1\"").as_i64(), None);
+    }
+
+    #[test]
+    fn edits_objects() {
+        let object = json(r#"{"a":1,"id":"x","b":[2]}"#);
+        assert_eq!(object.without("id").as_text(), r#"{"a":1,"b":[2]}"#);
+        assert_eq!(object.with("a", Json::null()).as_text(), r#"{"a":null,"id":"x","b":[2]}"#);
+        let spaced = json(" { \"a b\" : [ 1 , \"\\u0041\\u000a\\b\\/ \" ] ,\n \"c\" : { } } ");
+        assert_eq!(spaced.compact().as_text(), r#"{"a b":[1,"A\n\b/ "],"c":{}}"#);
+        assert_eq!(Json::string("\u{1}\"\\é\n").as_str().as_deref(), Some("\u{1}\"\\é\n"));
+        assert_eq!(json(r#""\ud83d\ude00 \ud83d""#).as_str().as_deref(), Some("😀 \u{FFFD}"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics_and_agrees_with_serde(text in "[\\[\\]{}\",:0-9a-z\\\\. \\-]{0,24}") {
+            let ours = Json::parse(text.clone()).is_ok();
+            let theirs = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+            // Escapes are left to the decoder; everything else must agree.
+            if !text.contains('\\') {
+                proptest::prop_assert_eq!(ours, theirs, "{}", text);
+            }
+        }
+
+        #[test]
+        fn strings_survive(value in ".*") {
+            proptest::prop_assert_eq!(Json::string(&value).as_str(), Some(value));
+        }
+    }
+}

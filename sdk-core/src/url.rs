@@ -1,0 +1,455 @@
+//! Building URLs: the base URL, paths from templates, queries, and taking secrets out again.
+//!
+//! Percent-encoding is RFC 3986: everything but `A-Z a-z 0-9 - . _ ~` is written as `%XX` of its UTF-8 bytes, so every
+//! language sends the same bytes.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use crate::error::Error;
+
+/// The address of an instance: `scheme://host[:port][/base/path]`, without a trailing slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    text: String,
+    origin_len: usize,
+}
+
+impl BaseUrl {
+    /// Checks and normalises an address.
+    ///
+    /// # Errors
+    /// Kind `Configuration`, with what to write instead.
+    ///
+    /// ```
+    /// use picobase::url::BaseUrl;
+    /// let base = BaseUrl::parse("HTTPS://Api.Example.com:443/base/")?;
+    /// assert_eq!(base.as_str(), "https://api.example.com/base");
+    /// assert_eq!(base.origin(), "https://api.example.com");
+    /// assert!(BaseUrl::parse("localhost:8090").unwrap_err().fix().contains("http://localhost:8090"));
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<BaseUrl, Error> {
+        let text = text.trim();
+        let bad = |what: &str, fix: String| Err(Error::configuration(format!("the URL {what}")).with_fix(fix));
+        let example = || "Write it like https://my-app.picobase.com.".to_string();
+        if text.is_empty() {
+            return bad("is empty", "Pass the instance's URL, or set PICOBASE_URL.".to_string());
+        }
+        if text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '<' | '>' | '"')) {
+            return bad("has blanks or other characters that no URL has", example());
+        }
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None => {
+                return bad("has no scheme", format!("Put the scheme before it: http://{} or https://….", redact(text)));
+            }
+        };
+        if scheme != "http" && scheme != "https" {
+            return bad("is neither http nor https", example());
+        }
+        if rest.contains(['?', '#']) {
+            return bad("has a query or a fragment", "Leave out everything from the ? or # on.".to_string());
+        }
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        if authority.contains('@') {
+            return bad(
+                "has a user or a password in it",
+                "Leave out what stands before the @; pass the key on its own.".to_string(),
+            );
+        }
+        let Some(authority) = normal_authority(authority, &scheme) else {
+            return bad("has no valid host or port", example());
+        };
+        let path = path.trim_end_matches('/');
+        if path.split('/').skip(1).any(|s| matches!(s, "" | "." | "..") || is_dots(s)) {
+            return bad("has an empty, . or .. segment in its path", "Write the path plainly.".to_string());
+        }
+        let origin = format!("{scheme}://{authority}");
+        Ok(BaseUrl { origin_len: origin.len(), text: origin + path })
+    }
+
+    /// The whole address.
+    ///
+    /// ```
+    /// # use picobase::url::BaseUrl;
+    /// assert_eq!(BaseUrl::parse("http://[::1]:8090/")?.as_str(), "http://[::1]:8090");
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Scheme, host and port: whom key and token may be sent to.
+    ///
+    /// ```
+    /// # use picobase::url::BaseUrl;
+    /// assert_eq!(BaseUrl::parse("https://a.example/x")?.origin(), "https://a.example");
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn origin(&self) -> &str {
+        self.text.get(..self.origin_len).unwrap_or_default()
+    }
+
+    /// The address of a path (that begins with a slash) with a query.
+    pub(crate) fn join(&self, path: &str, query: &Query) -> String {
+        let mut out = String::with_capacity(self.text.len() + path.len() + 64);
+        out.push_str(&self.text);
+        out.push_str(path);
+        query.append_to(&mut out);
+        out
+    }
+}
+
+/// Percent-encoded dots, which URL parsers read as dots.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
+/// Host in lower case, default port left out. None where host or port is not valid.
+fn normal_authority(authority: &str, scheme: &str) -> Option<String> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']')?;
+            address.parse::<core::net::Ipv6Addr>().ok()?;
+            match after {
+                "" => (format!("[{address}]"), None),
+                after => (format!("[{address}]"), Some(after.strip_prefix(':')?)),
+            }
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host.to_string(), Some(port)),
+            None => (authority.to_string(), None),
+        },
+    };
+    let host = host.to_lowercase();
+    if host.is_empty() || (!host.starts_with('[') && host.contains(['[', ']', '%', '^', '|', '{', '}', '`', ','])) {
+        return None;
+    }
+    match port {
+        None => Some(host),
+        Some(port) if !port.bytes().all(|b| b.is_ascii_digit()) => None,
+        Some(port) => match (port.parse::<u16>().ok()?, scheme) {
+            (0, _) => None,
+            (80, "http") | (443, "https") => Some(host),
+            (port, _) => Some(format!("{host}:{port}")),
+        },
+    }
+}
+
+/// A query under construction. Names and values are encoded as they are added.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+impl Query {
+    /// An empty query.
+    ///
+    /// ```
+    /// assert_eq!(picobase::url::Query::new().to_string(), "");
+    /// ```
+    pub fn new() -> Self {
+        Query::default()
+    }
+
+    /// Sets a parameter; the last value of a name wins. [`QueryValue::Null`] takes it out.
+    ///
+    /// ```
+    /// use picobase::url::Query;
+    /// let mut query = Query::new();
+    /// query.set("sort", "-created").set("page", 2).set("expand", "author").set("expand", None::<&str>);
+    /// assert_eq!(query.to_string(), "sort=-created&page=2");
+    /// ```
+    pub fn set(&mut self, name: &str, value: impl Into<QueryValue>) -> &mut Self {
+        match value.into().text() {
+            Some(text) => match self.pairs.iter_mut().find(|(key, _)| key == name) {
+                Some((_, old)) => *old = text,
+                None => self.pairs.push((name.to_string(), text)),
+            },
+            None => self.pairs.retain(|(key, _)| key != name),
+        }
+        self
+    }
+
+    /// The plain value of a parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Appends `?a=b&c=d` to a URL; nothing where there are no parameters.
+    pub(crate) fn append_to(&self, url: &mut String) {
+        let mut separator = if url.contains('?') { '&' } else { '?' };
+        for (name, value) in &self.pairs {
+            url.push(separator);
+            separator = '&';
+            push_encoded(url, name);
+            url.push('=');
+            push_encoded(url, value);
+        }
+    }
+}
+
+/// The query without its question mark.
+impl core::fmt::Display for Query {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut out = String::new();
+        self.append_to(&mut out);
+        f.write_str(out.strip_prefix('?').unwrap_or_default())
+    }
+}
+
+/// The value of a query parameter or of a filter placeholder.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum QueryValue {
+    /// Left out of a query; `null` in a filter.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number, written in its shortest plain decimals, never with an exponent.
+    #[cfg(feature = "std")]
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// A moment in milliseconds since the Unix epoch, written `YYYY-MM-DD HH:MM:SS.mmmZ`.
+    Date(i64),
+    /// Anything else, as JSON.
+    Json(crate::json::Json),
+}
+
+impl QueryValue {
+    /// How it stands in a query before encoding; none for null.
+    fn text(self) -> Option<String> {
+        match self {
+            QueryValue::Null => None,
+            QueryValue::Bool(value) => Some(value.to_string()),
+            QueryValue::Int(value) => Some(value.to_string()),
+            #[cfg(feature = "std")]
+            QueryValue::Float(value) => Some(crate::filter::plain_decimals(value)),
+            QueryValue::Text(text) => Some(text),
+            QueryValue::Date(at) => Some(date(at)),
+            QueryValue::Json(json) => Some(json.as_text().to_string()),
+        }
+    }
+}
+
+macro_rules! into_query_value {
+    ($($from:ty => |$value:ident| $make:expr;)*) => {
+        $(impl From<$from> for QueryValue {
+            fn from($value: $from) -> Self { $make }
+        })*
+    };
+}
+
+into_query_value! {
+    bool => |v| QueryValue::Bool(v);
+    i32 => |v| QueryValue::Int(v.into());
+    i64 => |v| QueryValue::Int(v);
+    u32 => |v| QueryValue::Int(v.into());
+    u16 => |v| QueryValue::Int(v.into());
+    &str => |v| QueryValue::Text(v.to_string());
+    &String => |v| QueryValue::Text(v.clone());
+    String => |v| QueryValue::Text(v);
+    crate::json::Json => |v| QueryValue::Json(v);
+}
+
+impl From<u64> for QueryValue {
+    fn from(value: u64) -> Self {
+        match i64::try_from(value) {
+            Ok(value) => QueryValue::Int(value),
+            Err(_) => QueryValue::Text(value.to_string()),
+        }
+    }
+}
+
+impl From<usize> for QueryValue {
+    fn from(value: usize) -> Self {
+        QueryValue::from(value as u64)
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<f64> for QueryValue {
+    fn from(value: f64) -> Self {
+        QueryValue::Float(value)
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<std::time::SystemTime> for QueryValue {
+    fn from(value: std::time::SystemTime) -> Self {
+        let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        match value.duration_since(std::time::UNIX_EPOCH) {
+            Ok(after) => QueryValue::Date(ms(after)),
+            Err(before) => QueryValue::Date(ms(before.duration()).saturating_neg()),
+        }
+    }
+}
+
+impl<T: Into<QueryValue>> From<Option<T>> for QueryValue {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(QueryValue::Null, Into::into)
+    }
+}
+
+/// `YYYY-MM-DD HH:MM:SS.mmmZ`, the form in which the server keeps and compares dates.
+pub(crate) fn date(unix_ms: i64) -> String {
+    let (days, ms) = (unix_ms.div_euclid(86_400_000), unix_ms.rem_euclid(86_400_000));
+    let (year, month, day) = civil(days);
+    let (hours, minutes, seconds, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
+    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
+}
+
+/// Days since 1970-01-01 as year, month and day of the Gregorian calendar (H. Hinnant, "chrono-compatible low-level
+/// date algorithms", `civil_from_days`).
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
+    let z = days.saturating_add(719_468);
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+/// Fills `{name}` in a path template with encoded segments.
+///
+/// # Errors
+/// Kind `NotFound` where a value is empty, `.` or `..`: no such thing can exist, and the server would redirect the
+/// call to another route.
+pub(crate) fn fill_path(template: &str, params: &[(&str, &str)]) -> Result<String, Error> {
+    let mut out = String::with_capacity(template.len() + 32);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        let value = params.iter().find(|(key, _)| *key == name).map(|(_, value)| *value).unwrap_or_default();
+        if matches!(value, "" | "." | "..") {
+            return Err(Error::not_found(format!("{value:?} cannot be the {} of anything", param_noun(name)))
+                .with_fix("Pass the id or name of something that exists."));
+        }
+        out.push_str(before);
+        push_encoded(&mut out, value);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// What a path parameter is called towards the user.
+fn param_noun(name: &str) -> &'static str {
+    match name {
+        "c" => "collection name",
+        "id" => "id",
+        "key" => "backup key",
+        "name" => "file name",
+        _ => "name",
+    }
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986 §2.3.
+pub(crate) fn push_encoded(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => {
+                out.push('%');
+                for half in [byte >> 4, byte & 15] {
+                    out.push(char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase());
+                }
+            }
+        }
+    }
+}
+
+/// Undoes percent-encoding; what is not valid stays as it is. None where the bytes are not UTF-8.
+pub(crate) fn decode_percent(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if let (b'%', [high, low, tail @ ..]) = (first, after)
+            && let (Some(high), Some(low)) = (char::from(*high).to_digit(16), char::from(*low).to_digit(16))
+        {
+            out.push(u8::try_from(high * 16 + low).ok()?);
+            rest = tail;
+            continue;
+        }
+        out.push(first);
+        rest = after;
+    }
+    String::from_utf8(out).ok()
+}
+
+/// The names of query parameters whose values are secrets.
+const SECRET_PARAMETERS: [&str; 11] = [
+    "token",
+    "key",
+    "apikey",
+    "api_key",
+    "password",
+    "passwordconfirm",
+    "otp",
+    "code",
+    "state",
+    "code_verifier",
+    "codeverifier",
+];
+
+/// A URL that may be shown: without user and password, and with the values of secret parameters replaced by `***`.
+///
+/// ```
+/// assert_eq!(picobase::url::redact("https://u:p@h/f.png?thumb=1x1&token=abc"), "https://h/f.png?thumb=1x1&token=***");
+/// ```
+pub fn redact(url: &str) -> String {
+    let (address, query) = match url.split_once('?') {
+        Some((address, query)) => (address, Some(query)),
+        None => (url, None),
+    };
+    let mut out = without_userinfo(address);
+    let Some(query) = query else { return out };
+    let (query, fragment) = match query.split_once('#') {
+        Some((query, fragment)) => (query, Some(fragment)),
+        None => (query, None),
+    };
+    for (n, pair) in query.split('&').enumerate() {
+        out.push(if n == 0 { '?' } else { '&' });
+        match pair.split_once('=') {
+            Some((name, _)) if is_secret_parameter(name) => {
+                out.push_str(name);
+                out.push_str("=***");
+            }
+            _ => out.push_str(pair),
+        }
+    }
+    if let Some(fragment) = fragment {
+        out.push('#');
+        out.push_str(if fragment.contains('=') { "***" } else { fragment });
+    }
+    out
+}
+
+fn is_secret_parameter(name: &str) -> bool {
+    let name = decode_percent(name).unwrap_or_default().to_ascii_lowercase();
+    SECRET_PARAMETERS.contains(&name.as_str())
+}
+
+fn without_userinfo(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_string() };
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}

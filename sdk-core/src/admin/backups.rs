@@ -110,7 +110,7 @@ impl Backups {
     /// # }
     /// ```
     pub fn download(&self, key: &str) -> Download {
-        Download::new(&self.client, Call::new(endpoints::BACKUPS_DOWNLOAD, &[("key", key)])).with_file_token()
+        Download::new(&self.client, Call::new(endpoints::BACKUPS_DOWNLOAD, &[("key", key)])).protected()
     }
 
     /// Deletes a backup.

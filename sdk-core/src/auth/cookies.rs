@@ -237,7 +237,7 @@ impl Session {
     /// let (options, existing) = (CookieOptions::default(), ["theme", "pb_auth"]);
     /// let visitor = match Session::from_cookies(cookie_header, "pb_auth") {
     ///     Some(session) => client.with_session(session),
-    ///     None => client.with_session(picobase::SessionSource::Guest),
+    ///     None => client.with_session(picobase::client::SessionSource::Guest),
     /// };
     /// // … render the page with `visitor`, then answer with the session as it is now:
     /// let set_cookies = match visitor.auth().session() {

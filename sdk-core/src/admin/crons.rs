@@ -27,10 +27,9 @@ pub struct CronJob {
     pub expression: String,
 }
 
-read_by_hand!(CronJob, |json| json.get_str("id").map(|id| CronJob {
-    id,
-    expression: json.get_str("expression").unwrap_or_default(),
-}));
+read_by_hand!(CronJob, |json| json
+    .get_str("id")
+    .map(|id| CronJob { id, expression: json.get_str("expression").unwrap_or_default() }));
 
 impl Crons {
     pub(crate) fn new(client: &Client) -> Self {

@@ -31,10 +31,9 @@ pub struct HourlyStats {
     pub total: i64,
 }
 
-read_by_hand!(HourlyStats, |json| json.get_str("date").map(|date| HourlyStats {
-    date,
-    total: json.get("total").and_then(|total| total.as_i64()).unwrap_or(0),
-}));
+read_by_hand!(HourlyStats, |json| json
+    .get_str("date")
+    .map(|date| HourlyStats { date, total: json.get("total").and_then(|total| total.as_i64()).unwrap_or(0) }));
 
 impl Logs {
     pub(crate) fn new(client: &Client) -> Self {

@@ -98,8 +98,11 @@ impl Settings {
     /// # }
     /// ```
     pub fn test_email(&self, collection: &str, to: &str, template: &str) -> Action<()> {
-        let members =
-            [("email", Json::string(to)), ("template", Json::string(template)), ("collection", Json::string(collection))];
+        let members = [
+            ("email", Json::string(to)),
+            ("template", Json::string(template)),
+            ("collection", Json::string(collection)),
+        ];
         Action::new(&self.client, call_with(endpoints::SETTINGS_TEST_EMAIL, members), nothing)
     }
 

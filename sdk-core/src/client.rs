@@ -333,7 +333,7 @@ impl Client {
     ///
     /// ```
     /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
-    /// let posts = client.collections().get_one("posts").await?;
+    /// let posts: serde_json::Value = client.collections().get_one("posts").await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -345,7 +345,7 @@ impl Client {
     ///
     /// ```
     /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
-    /// let settings = client.settings().get_all().await?;
+    /// let settings: serde_json::Value = client.settings().get_all().await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -357,7 +357,7 @@ impl Client {
     ///
     /// ```
     /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
-    /// let logs = client.logs().get_list(1, 50).await?;
+    /// let logs = client.logs().get_list::<serde_json::Value>(1, 50).await?;
     /// # Ok(())
     /// # }
     /// ```

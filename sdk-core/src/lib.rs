@@ -64,3 +64,12 @@ pub use self::{
     json::{FromJson, Json, ToJson},
     records::Record,
 };
+
+/// The quickstart and the guide are compiled with the documentation tests.
+#[cfg(all(doctest, feature = "reqwest"))]
+mod guides {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../docs/rust.md")]
+    mod rust {}
+}

@@ -166,7 +166,7 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
         throttled: 0,
         lost: 0,
     };
-    let result = run.to_end().instrument(span).await;
+    let result = run.finish().instrument(span).await;
     report.finish(run.attempts, &result);
     result
 }
@@ -190,7 +190,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn to_end(&mut self) -> Result<Answer, Error> {
+    async fn finish(&mut self) -> Result<Answer, Error> {
         loop {
             // The session may have to be loaded, asked for or signed in first. Those are calls of their own that may
             // have to wait at the gate, so they are never made while this call holds the turn to probe.

@@ -2,7 +2,7 @@
 //!
 //! This is one of the two files that may name `wasm32` (the other is `json.rs`). On the web everything runs on one
 //! thread and host objects are not `Send`; everywhere else a client is shared between threads. Code elsewhere writes
-//! [`MaybeSend`], [`BoxFuture`] and [`Lock`] and never asks which of the two it is.
+//! [`MaybeSend`], [`BoxFuture`] and `Lock` and never asks which of the two it is.
 
 use alloc::{boxed::Box, sync::Arc};
 use core::{

@@ -137,18 +137,21 @@ impl<T> Drop for Joined<T> {
     }
 }
 
+/// What a step of an [`Unfold`] gives: the next item, if any, and the state to go on with, if it should.
+pub(crate) type Step<S, T> = BoxFuture<'static, (Option<T>, Option<S>)>;
+
 /// A stream that is made by calling `step` on a state until it gives no item.
 pub(crate) struct Unfold<S, T> {
     idle: Option<S>,
-    running: Option<BoxFuture<'static, (Option<T>, Option<S>)>>,
-    step: fn(S) -> BoxFuture<'static, (Option<T>, Option<S>)>,
+    running: Option<Step<S, T>>,
+    step: fn(S) -> Step<S, T>,
 }
 
 // The future is boxed and the state is moved, never pinned.
 impl<S, T> Unpin for Unfold<S, T> {}
 
-/// See [`Unfold`]. `step` answers the next item, if any, and the state to go on with, if it should.
-pub(crate) fn unfold<S, T>(state: S, step: fn(S) -> BoxFuture<'static, (Option<T>, Option<S>)>) -> Unfold<S, T> {
+/// See [`Unfold`].
+pub(crate) fn unfold<S, T>(state: S, step: fn(S) -> Step<S, T>) -> Unfold<S, T> {
     Unfold { idle: Some(state), running: None, step }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     error::{Error, ErrorKind},
     retry::backoff,
     runtime::{BoxFuture, Listener, MaybeSend, MaybeSync, random_fraction, within},
-    sync::{Unfold, unfold},
+    sync::{Step, Unfold, unfold},
     transport::{Response, TransportError},
     url::QueryValue,
 };
@@ -334,7 +334,7 @@ struct Transfer {
     idle: Option<Duration>,
 }
 
-fn next_piece(mut transfer: Transfer) -> BoxFuture<'static, (Option<Result<Bytes, Error>>, Option<Transfer>)> {
+fn next_piece(mut transfer: Transfer) -> Step<Transfer, Result<Bytes, Error>> {
     Box::pin(async move {
         match transfer.next().await {
             Ok(Some(piece)) => (Some(Ok(piece)), Some(transfer)),

@@ -1,7 +1,8 @@
 //! Where the bytes of an upload come from.
 
+#[cfg(feature = "std")]
+use alloc::boxed::Box;
 use alloc::{
-    boxed::Box,
     string::{String, ToString},
     sync::Arc,
 };
@@ -12,10 +13,13 @@ use core::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "std")]
 use futures_core::Stream;
 
+#[cfg(feature = "std")]
+use crate::runtime::MaybeSend;
 use crate::{
-    runtime::{BoxStream, Lock, MaybeSend},
+    runtime::{BoxStream, Lock},
     transport::{Failure, TransportError},
 };
 

@@ -112,7 +112,11 @@ impl<T: FromJson> FullList<T> {
             // leaves when the connection gets its turn.
             pages.start();
             for _ in 0..2 {
-                core::future::poll_fn(|cx| Poll::Ready(pages.poll_running(cx))).await;
+                core::future::poll_fn(|cx| {
+                    pages.poll_running(cx);
+                    Poll::Ready(())
+                })
+                .await;
                 yield_now().await;
             }
             all.reserve(page.len());

@@ -479,7 +479,7 @@ fn confirm_reset(client: Client, call: Call) -> BoxFuture<'static, Result<(), Er
         let (token, password) = (sent(&call, "token"), sent(&call, "password"));
         execute(&client, call).await?;
         match is_mine(&client, &token) {
-            Some(session) => password_changed(&client, session, &password).await,
+            Some(session) => password_changed(&client, &session, &[&session.record], &password).await,
             None => Ok(()),
         }
     })
@@ -498,11 +498,12 @@ fn confirm_email_change(client: Client, call: Call) -> BoxFuture<'static, Result
 }
 
 /// One's own password was changed, so the token is dead: signs in with the new one, or ends the session where that is
-/// not possible.
-pub(crate) async fn password_changed(client: &Client, session: Session, password: &str) -> Result<(), Error> {
+/// not possible. The identity is in one of `records`, the newest first.
+async fn password_changed(client: &Client, session: &Session, records: &[&Json], password: &str) -> Result<(), Error> {
     let generation = client.session.generation();
     let collection = Claims::read(session.token()).and_then(|claims| claims.collection_id).unwrap_or_default();
-    let identity = ["email", "username"].iter().find_map(|name| session.record.get_str(name).filter(|v| !v.is_empty()));
+    let known = |name: &str| records.iter().find_map(|record| record.get_str(name).filter(|value| !value.is_empty()));
+    let identity = known("email").or_else(|| known("username"));
     let Some(identity) = identity else { return client.session.end(client, generation).await };
     let body = Json::object([("identity", Json::string(&identity)), ("password", Json::string(password))]);
     let mut call = Call::new(endpoints::AUTH_PASSWORD, &[("c", &collection)]);
@@ -521,12 +522,11 @@ pub(crate) async fn password_changed(client: &Client, session: Session, password
 pub(crate) async fn own_record_written(client: &Client, body: &Json, answer: &Json) -> Result<(), Error> {
     let generation = client.session.generation();
     let Some(before) = client.session.current() else { return Ok(()) };
-    client.session.record_changed(client, answer).await;
-    if let Some(password) = body.get_str("password").filter(|password| !password.is_empty())
-        && let Some(session) = client.session.current()
-    {
-        return password_changed(client, session, &password).await;
+    if let Some(password) = body.get_str("password").filter(|password| !password.is_empty()) {
+        // The sign-in brings the record along: one change, told once.
+        return password_changed(client, &before, &[answer, body, &before.record], &password).await;
     }
+    client.session.record_changed(client, answer).await;
     match (before.record.get_str("email"), body.get_str("email")) {
         (Some(old), Some(new)) if old != new => client.session.end(client, generation).await,
         _ => Ok(()),

@@ -1,0 +1,8 @@
+//! Every endpoint of the server, called through the public API.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests assert by panicking")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod auth;
+mod records;

@@ -32,6 +32,10 @@
 //! - `std` (part of `reqwest`): serde types, files on disk, the file store. Without it the crate is `no_std + alloc`, for
 //!   wasm32 only.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(
+    not(feature = "std"),
+    expect(clippy::arc_with_non_send_sync, reason = "on the web nothing is Send, and one code serves both")
+)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

@@ -25,16 +25,19 @@ use crate::{
     endpoints::{self, Caller, Endpoint},
     error::{Error, ErrorKind},
     gate::{Pass, Probe},
-    json::Json,
+    json::{FromJson, Json},
     retry::{Outcome, Verdict, backoff, retry_after, verdict},
     runtime::{Race, Runtime, race, random_fraction, within},
     sync::Joined,
-    transport::{Body, Failure, Headers, Method, Request, Response, TransportError},
+    transport::{Body, Failure, Headers, Request, Response, TransportError},
     url::{Query, fill_path, redact},
 };
 
 /// How much of an error's body is read.
 const ERROR_BODY_MAX: usize = 1024 * 1024;
+
+/// How many characters of a redirect's target are shown.
+const TARGET_MAX: usize = 500;
 
 /// How long a call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +129,8 @@ pub(crate) struct Answer {
 
 pub(crate) enum Payload {
     Json(Json),
+    /// The body is empty.
+    Empty,
     Stream(Response),
 }
 
@@ -134,7 +139,32 @@ impl Answer {
     pub(crate) fn json(self) -> Json {
         match self.payload {
             Payload::Json(json) => json,
-            Payload::Stream(_) => Json::null(),
+            Payload::Empty | Payload::Stream(_) => Json::null(),
+        }
+    }
+
+    /// The JSON; an empty answer is an error.
+    pub(crate) fn required(self) -> Result<Json, Error> {
+        match self.payload {
+            Payload::Empty => {
+                Err(Error::decode("the body is empty where JSON was expected", "").with_status(self.status))
+            }
+            _ => Ok(self.json()),
+        }
+    }
+
+    /// The JSON, decoded; an empty answer is an error.
+    pub(crate) fn decode<T: FromJson>(self) -> Result<T, Error> {
+        let status = self.status;
+        T::from_json(self.required()?).map_err(|error| error.with_status(status))
+    }
+
+    /// Checks that the answer is empty or JSON: anything else came from somewhere else.
+    pub(crate) fn nothing(self) -> Result<(), Error> {
+        let status = self.status;
+        match self.payload {
+            Payload::Json(json) => Json::parse(json.into_bytes()).map(|_| ()).map_err(|e| e.with_status(status)),
+            Payload::Empty | Payload::Stream(_) => Ok(()),
         }
     }
 }
@@ -150,6 +180,8 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
         hook(&mut outgoing);
     }
     outgoing.apply(&mut call);
+    call.query.check()?;
+    check_headers(&call.headers)?;
     let path = call.path()?;
     let url = base.join(&path, &call.query);
     let template = if call.custom_path.is_empty() { call.endpoint.path } else { redact_path(&call.custom_path) };
@@ -159,7 +191,6 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
         client,
         clock: Clock::new(client, &call),
         ticket: client.shared.gate.ticket(),
-        origin: base.origin().to_string(),
         call,
         url,
         attempts: 0,
@@ -181,7 +212,6 @@ struct Run<'a> {
     client: &'a Client,
     call: Call,
     url: String,
-    origin: String,
     clock: Clock,
     ticket: u64,
     attempts: u32,
@@ -344,7 +374,6 @@ impl Run<'_> {
             clock: Clock::new(self.client, &health),
             call: health,
             url,
-            origin: self.origin.clone(),
             ticket: self.ticket,
             attempts: 0,
             throttled: 0,
@@ -400,7 +429,7 @@ impl Run<'_> {
 }
 
 /// How an attempt ended.
-enum Sent {
+pub(crate) enum Sent {
     /// A usable answer, read to its end.
     Answer(Answer),
     /// A usable answer whose body the caller reads.
@@ -452,8 +481,20 @@ async fn send_once(run: &mut Run<'_>, authorized: Authorized) -> Sent {
     request.headers = headers(client, &run.call.headers, authorized.token.as_ref());
     request.body = run.call.body.clone();
     run.attempts += 1;
-    let exchange = exchange(client, run.call.streamed, run.call.endpoint.method, &run.origin, request);
+    let exchange = exchange(client, run.call.streamed, request);
     alongside(exchange, authorized.refresh).await
+}
+
+/// Refuses what would end a header field early, or begin another one.
+pub(crate) fn check_headers(own: &Headers) -> Result<(), Error> {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    for (name, value) in own.iter() {
+        if name.is_empty() || !name.chars().all(token) || value.contains(['\r', '\n', '\0']) {
+            return Err(Error::validation(format!("the header {name:?} cannot be sent"))
+                .with_fix("A name has letters, digits and hyphens; a value has no line break and no NUL."));
+        }
+    }
+    Ok(())
 }
 
 /// The headers of every call; what the user set wins.
@@ -473,14 +514,14 @@ pub(crate) fn headers(client: &Client, own: &Headers, token: Option<&SecretStrin
 }
 
 /// Sends a request and sorts the answer.
-async fn exchange(client: &Client, streamed: bool, method: Method, origin: &str, request: Request) -> Sent {
+pub(crate) async fn exchange(client: &Client, streamed: bool, request: Request) -> Sent {
     let response = match client.shared.transport.send(request).await {
         Ok(response) => response,
         Err(error) => return Sent::Failed(error),
     };
     let status = response.status;
-    if (300..400).contains(&status) && status != 304 {
-        return Sent::Error(redirect_error(&response, origin), status);
+    if (300..400).contains(&status) {
+        return Sent::Error(redirect_error(&response), status);
     }
     if status >= 400 {
         return read_error(client, response).await;
@@ -492,27 +533,32 @@ async fn exchange(client: &Client, streamed: bool, method: Method, origin: &str,
         Ok(body) => body,
         Err(error) => return Sent::Failed(error),
     };
-    let empty_is_fine = status == 204 || method == Method::Head;
-    let json = if body.is_empty() && empty_is_fine { Ok(Json::null()) } else { Json::from_body(body) };
-    match json {
+    if body.is_empty() {
+        return Sent::Answer(Answer { status, payload: Payload::Empty });
+    }
+    match Json::from_body(body) {
         Ok(json) => Sent::Answer(Answer { status, payload: Payload::Json(json) }),
         Err(error) => Sent::Error(error.with_status(status), status),
     }
 }
 
 /// API calls follow no redirect: it would carry the key to another host, or turn a POST into a GET.
-fn redirect_error(response: &Response, origin: &str) -> Error {
+fn redirect_error(response: &Response) -> Error {
     let status = response.status;
-    match response.headers.get("Location").map(redact) {
-        Some(target) => {
-            let elsewhere = if target.starts_with('/') || target.starts_with(origin) { "" } else { " on another host" };
-            Error::configuration(format!("the server redirects to {target}{elsewhere}; calls follow no redirect"))
-                .with_fix(format!("If that is the right address, use it as the URL of the client: {target}"))
-        }
-        None => Error::configuration("the server redirects, and calls follow no redirect")
-            .with_fix("Use the address that the server redirects to as the URL of the client."),
+    let target = response.headers.get("Location").map(|location| shown_target(location)).unwrap_or_default();
+    if target.is_empty() {
+        return Error::configuration(format!("the server redirects (HTTP {status}), and calls follow no redirect"))
+            .with_fix("Use the address that the server redirects to as the URL of the client.")
+            .with_status(status);
     }
-    .with_status(status)
+    Error::configuration(format!("the server redirects to {target}; calls follow no redirect"))
+        .with_fix("If that is where the instance lives now, use its address as the URL of the client.")
+        .with_status(status)
+}
+
+/// The target of a redirect as it may be shown: without secrets and control characters, and not without end.
+fn shown_target(location: &str) -> String {
+    redact(location).chars().filter(|c| !c.is_control()).take(TARGET_MAX).collect()
 }
 
 async fn read_error(client: &Client, response: Response) -> Sent {
@@ -767,20 +813,18 @@ impl Drop for Report<'_> {
 }
 
 /// A call whose result is decoded from its JSON.
-pub(crate) async fn execute_json<T: crate::json::FromJson>(client: Client, call: Call) -> Result<T, Error> {
+pub(crate) async fn execute_json<T: FromJson>(client: Client, call: Call) -> Result<T, Error> {
     let template = call.endpoint;
-    let answer = execute(&client, call).await?;
-    let status = answer.status;
-    T::from_json(answer.json()).map_err(|e| {
-        debug!(endpoint = template.name, "the answer could not be decoded");
-        e.with_status(status)
-    })
+    // A route of one's own may well have nothing to say.
+    let custom = call.endpoint.number == 0;
+    let mut answer = execute(&client, call).await?;
+    if custom && answer.status == 204 && matches!(answer.payload, Payload::Empty) {
+        answer.payload = Payload::Json(Json::null());
+    }
+    answer.decode().inspect_err(|_| debug!(endpoint = template.name, "the answer could not be decoded"))
 }
 
 /// [`execute_json`] in a box, as an [`Action`](crate::action::Action) runs it.
-pub(crate) fn decode<T: crate::json::FromJson>(
-    client: Client,
-    call: Call,
-) -> crate::runtime::BoxFuture<'static, Result<T, Error>> {
+pub(crate) fn decode<T: FromJson>(client: Client, call: Call) -> crate::runtime::BoxFuture<'static, Result<T, Error>> {
     Box::pin(execute_json(client, call))
 }

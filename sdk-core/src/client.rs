@@ -875,6 +875,9 @@ impl ClientBuilder {
             Some(runtime) => runtime,
             None => default_runtime()?,
         };
+        if runtime.is_browser() {
+            keep_secrets_out(key.as_ref(), self.credentials.as_ref())?;
+        }
         let transport = match self.transport.take() {
             Some(transport) => transport,
             None => self.default_transport()?,
@@ -935,6 +938,19 @@ fn environment(name: &str) -> Option<String> {
 #[cfg(not(feature = "std"))]
 fn environment(_: &str) -> Option<String> {
     None
+}
+
+/// In a browser everyone can read what the client knows.
+fn keep_secrets_out(key: Option<&SecretString>, credentials: Option<&Credentials>) -> Result<(), Error> {
+    if key.is_some_and(|key| Claims::read(key.expose_secret()).is_some()) {
+        return Err(Error::configuration("the API key is a token, which gives whoever visits the page all its rights")
+            .with_fix("Use the instance's API key from the dashboard, and keep a superuser's token on a server."));
+    }
+    if credentials.is_some() {
+        return Err(Error::configuration("credentials in a page can be read by whoever visits it")
+            .with_fix("Let users sign in, or use credentials on a server."));
+    }
+    Ok(())
 }
 
 /// A key is a header value; anything else was copied wrongly.

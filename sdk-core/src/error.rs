@@ -225,15 +225,17 @@ impl Error {
         let json = Json::parse(body.as_bytes().to_vec()).ok().filter(Json::is_object);
         let said = json.as_ref().map(Said::read).unwrap_or_default();
         let kind = said.kind(status);
+        // The id of a first factor comes with a 401 only; elsewhere a member of that name is something else.
+        let mfa_id = said.mfa_id.filter(|_| kind == ErrorKind::MfaRequired);
         let message = match said.message {
             Some(message) if !message.is_empty() => message,
             _ => format!("the server answered HTTP {status}"),
         };
         let error = Error::new(kind, message).edit(|inner| {
-            inner.status = status;
+            inner.status = said.status.unwrap_or(status);
             inner.code = said.code;
             inner.fields = said.fields;
-            inner.mfa_id = said.mfa_id;
+            inner.mfa_id = mfa_id;
             inner.retry_after = retry_after;
             inner.item = said.item;
             inner.body = match json {
@@ -480,6 +482,9 @@ impl Said {
                 ..Said::default()
             };
         }
+        if let Some(message) = json.get_str("error") {
+            return Said { message: json.get_str("message").or(Some(message)), ..Said::default() };
+        }
         let data = json.get("data");
         if let Some(requests) = data.as_ref().and_then(|data| data.get("requests"))
             && let Some(said) = Said::of_batch(&requests)
@@ -494,10 +499,10 @@ impl Said {
         }
     }
 
-    /// `data.requests.<n> = {code, message, response: {status, message, data}}`: the first request that failed.
+    /// `data.requests.<n> = {code, message, response: {status, message, data}}`: the request with the lowest number.
     fn of_batch(requests: &Json) -> Option<Said> {
-        let (n, failed) = requests.members().into_iter().next()?;
-        let item = n.parse().ok()?;
+        let numbered = |(n, failed): (String, Json)| Some((n.parse::<usize>().ok()?, failed));
+        let (item, failed) = requests.members().into_iter().filter_map(numbered).min_by_key(|(n, _)| *n)?;
         let Some(response) = failed.get("response").filter(Json::is_object) else {
             return Some(Said { message: failed.get_str("message"), item: Some(item), ..Said::default() });
         };
@@ -523,14 +528,29 @@ impl Said {
     }
 }
 
-/// `{name: {code, message, params?}}`; what has another shape is left out.
+/// `{name: {code, message, params?}}`, or `{name: message}`; nested names are joined with dots.
 fn fields(data: &Json) -> Vec<(String, FieldError)> {
-    let read = |(name, value): (String, Json)| {
-        let code = value.get_str("code")?;
-        let message = value.get_str("message").unwrap_or_default();
-        Some((name, FieldError { code, message, params: value.get("params").filter(|p| !p.is_null()) }))
-    };
-    data.members().into_iter().filter_map(read).collect()
+    let mut out = Vec::new();
+    push_fields(&mut out, "", data);
+    out
+}
+
+fn push_fields(out: &mut Vec<(String, FieldError)>, prefix: &str, data: &Json) {
+    for (name, value) in data.members() {
+        let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        if let Some(message) = value.as_str() {
+            out.push((name, FieldError { code: String::new(), message, params: None }));
+            continue;
+        }
+        match (value.get_str("code"), value.get_str("message")) {
+            (None, None) => push_fields(out, &name, &value),
+            (code, message) => {
+                let (code, message) = (code.unwrap_or_default(), message.unwrap_or_default());
+                let params = value.get("params").filter(|params| !params.is_null());
+                out.push((name, FieldError { code, message, params }));
+            }
+        }
+    }
 }
 
 /// The first characters of a body, on one line.

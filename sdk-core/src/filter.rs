@@ -8,9 +8,11 @@ use alloc::{
     string::{String, ToString},
 };
 
+#[cfg(feature = "std")]
+use crate::url::{NOT_FINITE, plain_decimals};
 use crate::{
     error::Error,
-    url::{QueryValue, date},
+    url::{NO_DATE, QueryValue, TOO_LONG, date, json_number},
 };
 
 /// Which escapes the server's filter literals understand.
@@ -175,13 +177,13 @@ fn push_value(out: &mut String, dialect: FilterDialect, name: &str, value: &Quer
         QueryValue::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         QueryValue::Int(value) => out.push_str(&value.to_string()),
         #[cfg(feature = "std")]
-        QueryValue::Float(value) if !value.is_finite() => {
-            return Err(Error::validation(format!("the number for {{:{name}}} is not finite"))
-                .with_fix("Filters compare finite numbers only."));
-        }
+        QueryValue::Float(value) if !value.is_finite() => return Err(unwritable(name, NOT_FINITE)),
         #[cfg(feature = "std")]
         QueryValue::Float(value) => out.push_str(&plain_decimals(*value)),
-        QueryValue::Date(at) => push_literal(out, dialect, name, &date(*at))?,
+        QueryValue::Date(at) => {
+            let date = date(*at).ok_or_else(|| unwritable(name, NO_DATE))?;
+            push_literal(out, dialect, name, &date)?;
+        }
         QueryValue::Text(text) => push_literal(out, dialect, name, text)?,
         QueryValue::Json(json) => push_json(out, dialect, name, json)?,
     }
@@ -197,15 +199,15 @@ fn push_json(out: &mut String, dialect: FilterDialect, name: &str, json: &crate:
         out.push_str(json.as_text().trim());
         return Ok(());
     }
-    #[cfg(feature = "std")]
-    if let Ok(number) = json.as_text().trim().parse::<f64>() {
-        let value = match json.as_text().trim().parse::<i64>() {
-            Ok(whole) => QueryValue::Int(whole),
-            Err(_) => QueryValue::Float(number),
-        };
-        return push_value(out, dialect, name, &value);
+    if json.is_number() {
+        out.push_str(&json_number(json.as_text().trim()).ok_or_else(|| unwritable(name, TOO_LONG))?);
+        return Ok(());
     }
-    push_literal(out, dialect, name, json.as_text())
+    push_literal(out, dialect, name, json.compact().as_text())
+}
+
+fn unwritable(name: &str, why: &str) -> Error {
+    Error::validation(format!("the value for {{:{name}}} is {why}")).with_fix("Pass another value.")
 }
 
 /// A string literal in double quotes.
@@ -228,11 +230,4 @@ fn push_literal(out: &mut String, dialect: FilterDialect, name: &str, text: &str
     }
     out.push('"');
     Ok(())
-}
-
-/// The shortest decimals that read back as the same number, without an exponent.
-#[cfg(feature = "std")]
-pub(crate) fn plain_decimals(value: f64) -> String {
-    // Rust's Display for floats is just that; only negative zero keeps its sign.
-    if value == 0.0 { "0".to_string() } else { value.to_string() }
 }

@@ -237,6 +237,14 @@ impl Json {
         whole_number(self.as_text().trim())
     }
 
+    /// [`as_i64`](Self::as_i64), but down: a negative fraction is the next lower number.
+    pub(crate) fn floor(&self) -> Option<i64> {
+        let whole = self.as_i64()?;
+        let text = self.as_text().trim();
+        let fraction = text.starts_with('-') && crate::url::json_number(text).is_some_and(|plain| plain.contains('.'));
+        if fraction { whole.checked_sub(1) } else { Some(whole) }
+    }
+
     /// The boolean, if this is one.
     ///
     /// ```
@@ -266,6 +274,11 @@ impl Json {
     /// ```
     pub fn is_object(&self) -> bool {
         self.as_text().trim_start().starts_with('{')
+    }
+
+    /// Is this a number?
+    pub(crate) fn is_number(&self) -> bool {
+        is_number(self.as_text().trim().as_bytes())
     }
 
     /// The string member of that name.

@@ -59,6 +59,8 @@ pub mod runtime;
 mod sync;
 pub mod transport;
 pub mod url;
+#[cfg(test)]
+mod vectors;
 
 pub use self::{
     client::{Client, ClientBuilder},

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::transport::Failure;
+use crate::{transport::Failure, url::civil};
 
 /// The longest wait that a Retry-After header is taken to mean.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
@@ -42,29 +42,29 @@ pub(crate) fn verdict(outcome: Outcome, harmless: bool) -> Verdict {
     }
 }
 
-/// Full jitter: a random part of 0.5 s, 1 s, 2 s, 4 s, then 8 s. `attempt` counts from 0, `random` is a fraction in
-/// units of 2⁻³².
-pub(crate) fn backoff(attempt: u32, random: u32) -> Duration {
+/// Full jitter: a random part of 0.5 s, 1 s, 2 s, 4 s, then 8 s. `attempt` counts from 0, `random` is a fraction up to
+/// 1 in units of 2⁻³².
+pub(crate) fn backoff(attempt: u32, random: impl Into<u64>) -> Duration {
     let ceiling = BACKOFF_FIRST_MS.checked_shl(attempt.min(16)).unwrap_or(BACKOFF_MAX_MS).min(BACKOFF_MAX_MS);
-    Duration::from_millis((ceiling * u64::from(random)) >> 32)
+    Duration::from_millis(ceiling.saturating_mul(random.into().min(1 << 32)) >> 32)
 }
 
 /// Reads a Retry-After header (RFC 9110 §10.2.3): seconds or an HTTP date. None where it is neither. `now` is in
 /// milliseconds since the Unix epoch.
 pub(crate) fn retry_after(value: &str, now: u64) -> Option<Duration> {
-    let value = value.trim();
+    let value = value.trim_matches([' ', '\t']);
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit mean more than a day.
         let seconds = value.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
     }
-    let at = http_date(value)?;
+    let at = http_date(value, now)?;
     let wait = at.saturating_mul(1000).saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
     Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)).min(RETRY_AFTER_MAX))
 }
 
 /// Unix seconds of an HTTP date in any of its three forms (RFC 9110 §5.6.7).
-fn http_date(value: &str) -> Option<i64> {
+fn http_date(value: &str, now: u64) -> Option<i64> {
     let mut words = value.split([' ', ',', '-']).filter(|word| !word.is_empty());
     let _weekday = words.next()?;
     let second = words.next()?;
@@ -86,8 +86,7 @@ fn http_date(value: &str) -> Option<i64> {
     let number = |text: &str| text.parse::<u16>().ok().map(i64::from);
     let mut year_number = number(year)?;
     if year.len() == 2 {
-        // RFC 850 years: those that would be more than 50 years ahead are in the past.
-        year_number += if year_number < 70 { 2000 } else { 1900 };
+        year_number = full_year(year_number, now)?;
     }
     let month = MONTHS.iter().position(|name| *name == month)?;
     let mut clock = time.split(':').map(number);
@@ -96,8 +95,20 @@ fn http_date(value: &str) -> Option<i64> {
     if clock.next().is_some() || !(1..=31).contains(&day) || hours > 23 || minutes > 59 || seconds > 60 {
         return None;
     }
-    let days = days_from_civil(year_number, i64::try_from(month).ok()? + 1, day);
+    let month = i64::try_from(month).ok()? + 1;
+    let days = days_from_civil(year_number, month, day);
+    // There is no 30 February, and no 29th in most years.
+    if civil(days) != (year_number, month, day) {
+        return None;
+    }
     Some(days * 86_400 + hours * 3600 + minutes * 60 + seconds)
+}
+
+/// A year of two digits: of this century, or of the last one where that would be more than 50 years ahead.
+fn full_year(digits: i64, now: u64) -> Option<i64> {
+    let (this_year, ..) = civil(i64::try_from(now / 86_400_000).ok()?);
+    let year = this_year.checked_sub(this_year.rem_euclid(100))?.checked_add(digits)?;
+    Some(if year.checked_sub(this_year)? > 50 { year.checked_sub(100)? } else { year })
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -116,7 +127,6 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::url::civil;
 
     proptest::proptest! {
         #[test]

@@ -131,6 +131,16 @@ pub trait Runtime: MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// Kind `Configuration` where the platform has no such function.
     fn sha256(&self, data: &[u8]) -> BoxFuture<'static, Result<[u8; 32], Error>>;
+    /// Runs `work` beside the calls, a refresh that is under way for example. By default it is dropped: then such work
+    /// goes on with the next call.
+    fn spawn(&self, work: BoxFuture<'static, ()>) {
+        drop(work);
+    }
+    /// Does this run in a browser, where everyone can read what the client knows? Default: no. There a superuser's
+    /// token as key, and credentials, are refused.
+    fn is_browser(&self) -> bool {
+        false
+    }
 }
 
 /// A shared runtime.
@@ -203,6 +213,13 @@ impl Runtime for TokioRuntime {
         use sha2::Digest;
         let digest: [u8; 32] = sha2::Sha256::digest(data).into();
         Box::pin(core::future::ready(Ok(digest)))
+    }
+
+    fn spawn(&self, work: BoxFuture<'static, ()>) {
+        // Outside of tokio there is nobody to run it.
+        if let Ok(tokio) = tokio::runtime::Handle::try_current() {
+            tokio.spawn(work);
+        }
     }
 }
 

@@ -37,16 +37,14 @@ impl BaseUrl {
         let bad = |what: &str, fix: String| Err(Error::configuration(format!("the URL {what}")).with_fix(fix));
         let example = || "Write it like https://my-app.picobase.com.".to_string();
         if text.is_empty() {
-            return bad("is empty", "Pass the instance's URL, or set PICOBASE_URL.".to_string());
+            return bad("is empty", "Pass one like https://my-app.picobase.com, or set PICOBASE_URL.".to_string());
         }
         if text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '<' | '>' | '"')) {
             return bad("has blanks or other characters that no URL has", example());
         }
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-            None => {
-                return bad("has no scheme", format!("Put the scheme before it: http://{} or https://….", redact(text)));
-            }
+            None => return bad("has no scheme", scheme_fix(text)),
         };
         if scheme != "http" && scheme != "https" {
             return bad("is neither http nor https", example());
@@ -64,8 +62,9 @@ impl BaseUrl {
                 "Leave out what stands before the @; pass the key on its own.".to_string(),
             );
         }
-        let Some(authority) = normal_authority(authority, &scheme) else {
-            return bad("has no valid host or port", example());
+        let authority = match normal_authority(authority, &scheme) {
+            Ok(authority) => authority,
+            Err(what) => return bad(what, example()),
         };
         let path = path.trim_end_matches('/');
         if path.split('/').skip(1).any(|s| matches!(s, "" | "." | "..") || is_dots(s)) {
@@ -112,34 +111,50 @@ fn is_dots(segment: &str) -> bool {
     matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
-/// Host in lower case, default port left out. None where host or port is not valid.
-fn normal_authority(authority: &str, scheme: &str) -> Option<String> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (address, after) = rest.split_once(']')?;
-            address.parse::<core::net::Ipv6Addr>().ok()?;
-            match after {
-                "" => (format!("[{address}]"), None),
-                after => (format!("[{address}]"), Some(after.strip_prefix(':')?)),
-            }
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host.to_string(), Some(port)),
-            None => (authority.to_string(), None),
-        },
-    };
-    let host = host.to_lowercase();
-    if host.is_empty() || (!host.starts_with('[') && host.contains(['[', ']', '%', '^', '|', '{', '}', '`', ','])) {
-        return None;
+/// How to write an address that came without a scheme. What may hold a secret is not repeated.
+fn scheme_fix(text: &str) -> String {
+    if text.contains(['@', '?', '#', ':', '/']) && !text.starts_with("localhost:") {
+        return "Begin it with http:// or https://, like https://my-app.picobase.com.".to_string();
     }
-    match port {
-        None => Some(host),
-        Some(port) if !port.bytes().all(|b| b.is_ascii_digit()) => None,
-        Some(port) => match (port.parse::<u16>().ok()?, scheme) {
-            (0, _) => None,
-            (80, "http") | (443, "https") => Some(host),
-            (port, _) => Some(format!("{host}:{port}")),
-        },
+    format!("Put the scheme before it: http://{text} or https://{text}.")
+}
+
+/// Host in lower case, default port left out; what is wrong where one of them is not valid.
+fn normal_authority(authority: &str, scheme: &str) -> Result<String, &'static str> {
+    let (host, port) = split_authority(authority).ok_or("has no valid host")?;
+    if !host.is_ascii() {
+        return Err("has a host beyond ASCII, which must be written in punycode (xn--…)");
+    }
+    let host = host.to_ascii_lowercase();
+    if host.is_empty() {
+        return Err("has no host");
+    }
+    if !host.starts_with('[') && host.contains(['[', ']', ':', '%', '^', '|', '{', '}', '`', ',']) {
+        return Err("has no valid host");
+    }
+    let Some(port) = port else { return Ok(host) };
+    let number = port.parse::<u16>().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit()));
+    match (number, scheme) {
+        (None | Some(0), _) => Err("has no valid port: ports are 1 to 65535"),
+        (Some(80), "http") | (Some(443), "https") => Ok(host),
+        (Some(port), _) => Ok(format!("{host}:{port}")),
+    }
+}
+
+/// Host, with the brackets of an IPv6 address, and port.
+fn split_authority(authority: &str) -> Option<(&str, Option<&str>)> {
+    let Some(rest) = authority.strip_prefix('[') else {
+        return Some(match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        });
+    };
+    let (address, after) = rest.split_once(']')?;
+    address.parse::<core::net::Ipv6Addr>().ok()?;
+    let host = authority.get(..address.len().saturating_add(2))?;
+    match after {
+        "" => Some((host, None)),
+        after => Some((host, Some(after.strip_prefix(':')?))),
     }
 }
 
@@ -147,6 +162,8 @@ fn normal_authority(authority: &str, scheme: &str) -> Option<String> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
     pairs: Vec<(String, String)>,
+    /// The name of the first parameter whose value cannot be written, and why: told when the call is made.
+    mistake: Option<(String, &'static str)>,
 }
 
 impl Query {
@@ -168,7 +185,10 @@ impl Query {
     /// assert_eq!(query.to_string(), "sort=-created&page=2");
     /// ```
     pub fn set(&mut self, name: &str, value: impl Into<QueryValue>) -> &mut Self {
-        match value.into().text() {
+        if self.mistake.as_ref().is_some_and(|(key, _)| key == name) {
+            self.mistake = None;
+        }
+        match self.written(name, value.into()) {
             Some(text) => match self.pairs.iter_mut().find(|(key, _)| key == name) {
                 Some((_, old)) => *old = text,
                 None => self.pairs.push((name.to_string(), text)),
@@ -176,6 +196,46 @@ impl Query {
             None => self.pairs.retain(|(key, _)| key != name),
         }
         self
+    }
+
+    /// Adds a parameter behind those that are there, also behind one of the same name. [`QueryValue::Null`] adds none.
+    ///
+    /// ```
+    /// use picobase::url::Query;
+    /// let mut query = Query::new();
+    /// query.append("tag", "a").append("tag", "b").append("tag", None::<&str>);
+    /// assert_eq!(query.to_string(), "tag=a&tag=b");
+    /// ```
+    pub fn append(&mut self, name: &str, value: impl Into<QueryValue>) -> &mut Self {
+        if let Some(text) = self.written(name, value.into()) {
+            self.pairs.push((name.to_string(), text));
+        }
+        self
+    }
+
+    /// A value as text; none for null, and for one that cannot be written, which is noted.
+    fn written(&mut self, name: &str, value: QueryValue) -> Option<String> {
+        value.text().unwrap_or_else(|why| {
+            self.mistake.get_or_insert_with(|| (name.to_string(), why));
+            None
+        })
+    }
+
+    /// # Errors
+    /// Kind `Validation` where a value cannot be written: a number that is not finite, a date beyond the years 1 to
+    /// 9999.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match &self.mistake {
+            None => Ok(()),
+            Some((name, why)) => Err(Error::validation(format!("the query parameter {name} is {why}"))
+                .with_fix("Pass another value, or leave the parameter out.")),
+        }
+    }
+
+    /// Names and plain values in their order.
+    #[cfg(test)]
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The plain value of a parameter.
@@ -227,19 +287,81 @@ pub enum QueryValue {
 }
 
 impl QueryValue {
-    /// How it stands in a query before encoding; none for null.
-    fn text(self) -> Option<String> {
-        match self {
+    /// How it stands in a query before encoding; none for null. An error says what is wrong with it.
+    fn text(self) -> Result<Option<String>, &'static str> {
+        Ok(match self {
             QueryValue::Null => None,
             QueryValue::Bool(value) => Some(value.to_string()),
             QueryValue::Int(value) => Some(value.to_string()),
             #[cfg(feature = "std")]
-            QueryValue::Float(value) => Some(crate::filter::plain_decimals(value)),
+            QueryValue::Float(value) if !value.is_finite() => return Err(NOT_FINITE),
+            #[cfg(feature = "std")]
+            QueryValue::Float(value) => Some(plain_decimals(value)),
             QueryValue::Text(text) => Some(text),
-            QueryValue::Date(at) => Some(date(at)),
-            QueryValue::Json(json) => Some(json.as_text().to_string()),
-        }
+            QueryValue::Date(at) => Some(date(at).ok_or(NO_DATE)?),
+            QueryValue::Json(json) => json_text(&json)?,
+        })
     }
+}
+
+/// JSON in a query: scalars are the values that they say, arrays and objects their compact text.
+fn json_text(json: &crate::json::Json) -> Result<Option<String>, &'static str> {
+    if json.is_null() {
+        return Ok(None);
+    }
+    if let Some(text) = json.as_str() {
+        return Ok(Some(text));
+    }
+    if json.is_number() {
+        return json_number(json.as_text().trim()).map(Some).ok_or(TOO_LONG);
+    }
+    Ok(Some(json.compact().as_text().to_string()))
+}
+
+/// What is wrong with a number.
+#[cfg(feature = "std")]
+pub(crate) const NOT_FINITE: &str = "a number that is not finite";
+/// What is wrong with a number of JSON.
+pub(crate) const TOO_LONG: &str = "a number that is too long without an exponent";
+/// What is wrong with a date.
+pub(crate) const NO_DATE: &str = "a date beyond the years 1 to 9999";
+
+/// The shortest decimals that read back as the same number, without an exponent.
+#[cfg(feature = "std")]
+pub(crate) fn plain_decimals(value: f64) -> String {
+    // Rust's Display for floats is just that; only negative zero keeps its sign.
+    if value == 0.0 { "0".to_string() } else { value.to_string() }
+}
+
+/// A JSON number in plain decimals, without floating point: the digits stay, the exponent moves the point. None where
+/// it is larger or smaller than any float.
+pub(crate) fn json_number(text: &str) -> Option<String> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok().filter(|e| (-400..=400).contains(e))?),
+        None => (text, 0),
+    };
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", mantissa),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let point = i32::try_from(whole.len()).ok()?.checked_add(exponent)?;
+    let mut digits = String::new();
+    (point..0).for_each(|_| digits.push('0'));
+    digits.push_str(whole);
+    digits.push_str(fraction);
+    let point = usize::try_from(point).unwrap_or(0);
+    while digits.len() < point {
+        digits.push('0');
+    }
+    let (whole, fraction) = digits.split_at_checked(point)?;
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(match (whole, fraction) {
+        ("0", "") => "0".to_string(),
+        (whole, "") => format!("{sign}{whole}"),
+        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+    })
 }
 
 macro_rules! into_query_value {
@@ -302,11 +424,15 @@ impl<T: Into<QueryValue>> From<Option<T>> for QueryValue {
 }
 
 /// `YYYY-MM-DD HH:MM:SS.mmmZ`, the form in which the server keeps and compares dates.
-pub(crate) fn date(unix_ms: i64) -> String {
+/// None beyond the years 1 to 9999, which that form cannot say.
+pub(crate) fn date(unix_ms: i64) -> Option<String> {
     let (days, ms) = (unix_ms.div_euclid(86_400_000), unix_ms.rem_euclid(86_400_000));
     let (year, month, day) = civil(days);
+    if !(1..=9999).contains(&year) {
+        return None;
+    }
     let (hours, minutes, seconds, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
+    Some(format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z"))
 }
 
 /// Days since 1970-01-01 as year, month and day of the Gregorian calendar (H. Hinnant, "chrono-compatible low-level
@@ -392,19 +518,8 @@ pub(crate) fn decode_percent(text: &str) -> Option<String> {
 }
 
 /// The names of query parameters whose values are secrets.
-const SECRET_PARAMETERS: [&str; 11] = [
-    "token",
-    "key",
-    "apikey",
-    "api_key",
-    "password",
-    "passwordconfirm",
-    "otp",
-    "code",
-    "state",
-    "code_verifier",
-    "codeverifier",
-];
+const SECRET_PARAMETERS: [&str; 9] =
+    ["token", "key", "apikey", "api_key", "password", "otp", "code", "state", "code_verifier"];
 
 /// A URL that may be shown: without user and password, and with the values of secret parameters replaced by `***`.
 ///
@@ -434,7 +549,7 @@ pub fn redact(url: &str) -> String {
     }
     if let Some(fragment) = fragment {
         out.push('#');
-        out.push_str(if fragment.contains('=') { "***" } else { fragment });
+        out.push_str(fragment);
     }
     out
 }
@@ -446,7 +561,7 @@ fn is_secret_parameter(name: &str) -> bool {
 
 fn without_userinfo(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_string() };
-    let (authority, path) = match rest.find('/') {
+    let (authority, path) = match rest.find(['/', '#']) {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
     };

@@ -438,7 +438,7 @@ pub(crate) fn sign_in(client: Client, call: Call) -> BoxFuture<'static, Result<S
 
 /// Makes a call whose answer says nothing.
 pub(crate) fn nothing(client: Client, call: Call) -> BoxFuture<'static, Result<(), Error>> {
-    Box::pin(async move { execute(&client, call).await.map(|_| ()) })
+    Box::pin(async move { execute(&client, call).await?.nothing() })
 }
 
 fn impersonate(client: Client, call: Call) -> BoxFuture<'static, Result<Client, Error>> {

@@ -388,6 +388,7 @@ impl Auth {
     #[must_use = "dropping the handle removes the listener"]
     pub fn on_change(&self, listener: impl Fn(&AuthChange) + MaybeSend + MaybeSync + 'static) -> AuthListener {
         let id = self.client.session.add_listener(Arc::new(listener));
+        self.client.session.load_soon(&self.client);
         AuthListener { client: self.client.clone(), id }
     }
 }

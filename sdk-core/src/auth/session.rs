@@ -24,7 +24,7 @@ use crate::{
     files::FileToken,
     json::Json,
     runtime::{BoxFuture, Listener, Lock},
-    sync::{Joined, SingleFlight},
+    sync::{Joined, SingleFlight, boxed},
 };
 
 /// What a refresh came to: the session lives on, or it has ended. An error says that the server could not be asked.
@@ -81,6 +81,8 @@ struct Live {
     claims: Claims,
     /// Unix milliseconds at which the token was received or loaded.
     received: u64,
+    /// It came from the store and not from the server.
+    loaded: bool,
 }
 
 /// What stands between a call and the server.
@@ -149,7 +151,7 @@ impl SessionState {
                 Need::Nothing(Authorized { token: Some(token), refresh })
             }
             RefreshAction::Refresh => {
-                Need::Nothing(Authorized { token: Some(token), refresh: Some(self.refresh(client)) })
+                Need::Nothing(Authorized { token: Some(token), refresh: Some(self.refresh_beside(client)) })
             }
             RefreshAction::AskFirst | RefreshAction::Ended if anyone => Need::Nothing(Authorized::guest()),
             RefreshAction::AskFirst | RefreshAction::Ended => Need::Work,
@@ -199,7 +201,7 @@ impl SessionState {
                 None
             }
         };
-        let live = session.as_ref().and_then(|session| Live::new(session, client.shared.runtime.now()));
+        let live = session.as_ref().and_then(|session| Live::loaded(session, client.shared.runtime.now()));
         let lost = session.is_some() && live.is_none();
         let ask = live.as_ref().is_some_and(|l| l.claims.expired(seconds(client.shared.runtime.now())));
         // A sign-in may have come first: then what was stored is of yesterday.
@@ -284,6 +286,27 @@ impl SessionState {
     /// Starts a refresh, or joins the one that runs.
     pub(crate) fn refresh(&self, client: &Client) -> Joined<RefreshRun> {
         self.refreshing.join_or_start(|| refresh(client.clone()))
+    }
+
+    /// [`refresh`](Self::refresh), beside the calls: it goes on when the call that began it is done.
+    fn refresh_beside(&self, client: &Client) -> Joined<RefreshRun> {
+        let running = self.refreshing.current();
+        let joined = self.refresh(client);
+        if running.is_none() {
+            let beside = self.refresh(client);
+            client.shared.runtime.spawn(boxed(async move { drop(beside.await) }));
+        }
+        joined
+    }
+
+    /// Loads the session beside the calls, for listeners that wait for INITIAL_SESSION.
+    pub(crate) fn load_soon(&self, client: &Client) {
+        if self.state.with(|s| !s.loaded) {
+            let client = client.clone();
+            let spawner = client.shared.runtime.clone();
+            // A store that cannot be read is told to the calls.
+            spawner.spawn(boxed(async move { drop(client.session.ready(&client).await) }));
+        }
     }
 
     async fn run_refresh(&self, client: &Client) -> RefreshRun {
@@ -555,11 +578,15 @@ impl Live {
     /// None where the token cannot be read: it would be a guest's.
     fn new(session: &Session, now: u64) -> Option<Live> {
         let claims = Claims::read(session.token.expose_secret())?;
-        Some(Live { session: session.clone(), claims, received: now })
+        Some(Live { session: session.clone(), claims, received: now, loaded: false })
+    }
+
+    fn loaded(session: &Session, now: u64) -> Option<Live> {
+        Live::new(session, now).map(|live| Live { loaded: true, ..live })
     }
 
     fn action(&self, now: u64, last_refresh: Option<u64>) -> RefreshAction {
-        refresh_action(&self.claims, seconds(self.received), seconds(now), last_refresh.map(seconds))
+        refresh_action(&self.claims, seconds(self.received), self.loaded, seconds(now), last_refresh.map(seconds))
     }
 
     /// The token, the collection to refresh it in, and whether it can be refreshed.

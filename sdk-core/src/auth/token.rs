@@ -34,7 +34,7 @@ impl Claims {
         }
         let payload = Json::parse(base64url_decode(payload)?).ok().filter(Json::is_object)?;
         Some(Claims {
-            exp: payload.get("exp").and_then(|exp| exp.as_i64()),
+            exp: payload.get("exp").and_then(|exp| exp.floor()),
             id: payload.get_str("id"),
             collection_id: payload.get_str("collectionId"),
             kind: payload.get_str("type"),
@@ -72,19 +72,26 @@ pub(crate) enum RefreshAction {
     Ended,
 }
 
-/// All times in Unix seconds. `received`: when the token was received or loaded; `last_attempt`: the last refresh.
-pub(crate) fn refresh_action(claims: &Claims, received: i64, now: i64, last_attempt: Option<i64>) -> RefreshAction {
+/// All times in Unix seconds. `received`: when the token came from the server or, if `loaded`, from a store;
+/// `last_attempt`: the last refresh.
+pub(crate) fn refresh_action(
+    claims: &Claims,
+    received: i64,
+    loaded: bool,
+    now: i64,
+    last_attempt: Option<i64>,
+) -> RefreshAction {
     let Some(exp) = claims.exp else { return RefreshAction::None };
-    // The server has just issued it and the clock says it has expired: so the clock is wrong and says nothing.
-    let clock_is_wrong = received >= exp;
+    // The server had just issued it and the clock said it had expired: so the clock is wrong and says nothing.
+    let clock_is_wrong = !loaded && received >= exp;
     if now >= exp && !clock_is_wrong {
         return if claims.refreshable { RefreshAction::AskFirst } else { RefreshAction::Ended };
     }
     if !claims.refreshable || last_attempt.is_some_and(|at| now.saturating_sub(at) < MINUTE && now >= at) {
         return RefreshAction::None;
     }
-    let life = exp.saturating_sub(received);
-    let near = exp.saturating_sub(now) < (life / 10).max(MINUTE);
+    let (life, left) = (exp.saturating_sub(received), exp.saturating_sub(now));
+    let near = left < MINUTE || left.saturating_mul(10) < life;
     if near || clock_is_wrong { RefreshAction::Refresh } else { RefreshAction::None }
 }
 
@@ -153,9 +160,9 @@ mod tests {
         }
 
         #[test]
-        fn deciding_never_panics(exp: i64, received: i64, now: i64, last: Option<i64>, refreshable: bool) {
+        fn deciding_never_panics(exp: i64, received: i64, loaded: bool, now: i64, last: Option<i64>, refreshable: bool) {
             let claims = Claims { exp: Some(exp), id: None, collection_id: None, kind: None, refreshable };
-            let _ = refresh_action(&claims, received, now, last);
+            let _ = refresh_action(&claims, received, loaded, now, last);
         }
     }
 }

@@ -18,7 +18,11 @@ use core::{
 use bytes::Bytes;
 
 use super::source::{FileSource, Reader, Source};
-use crate::{json::Json, runtime::Listener, transport::TransportError};
+use crate::{
+    json::Json,
+    runtime::Listener,
+    transport::{Body, TransportError},
+};
 
 /// How far a transfer has come, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,11 @@ impl fmt::Debug for Form {
 impl Form {
     pub(crate) fn new(json: Option<Json>, files: Vec<FilePart>, progress: Option<Listener<Progress>>) -> Form {
         Form { json, files, progress }
+    }
+
+    /// The body of a write: JSON where there are no files, else a form.
+    pub(crate) fn body(json: Json, files: Vec<FilePart>, progress: Option<Listener<Progress>>) -> Body {
+        if files.is_empty() { Body::Json(json) } else { Body::Multipart(Form::new(Some(json), files, progress)) }
     }
 
     /// Files only, for endpoints that take no record.
@@ -130,7 +139,7 @@ pub(crate) struct PartHeader {
 }
 
 impl PartHeader {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut out = format!("Content-Disposition: form-data; name=\"{}\"", escape(&self.name));
         if let Some(filename) = &self.filename {
             out.push_str(&format!("; filename=\"{}\"", escape(filename)));

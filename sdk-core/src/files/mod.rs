@@ -12,6 +12,8 @@ use alloc::{
 };
 use core::future::IntoFuture;
 
+#[cfg(test)]
+pub(crate) use self::form::PartHeader;
 pub(crate) use self::token::FileToken;
 pub use self::{
     download::{Download, DownloadStream},

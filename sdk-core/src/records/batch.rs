@@ -156,9 +156,39 @@ impl Batch {
     /// ```
     pub fn send(self) -> Action<Vec<BatchResult>> {
         let mut call = Call::new(endpoints::BATCH, &[]);
-        call.mistake = self.mistake;
-        call.body = body_of(self.requests);
-        Action::new(&self.client, call, send)
+        let client = self.client.clone();
+        match self.body() {
+            Ok(body) => call.body = body,
+            Err(mistake) => call.mistake = Some(mistake),
+        }
+        Action::new(&client, call, send)
+    }
+
+    /// What is sent.
+    pub(crate) fn body(self) -> Result<Body, Error> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        for (n, request) in self.requests.iter().enumerate() {
+            request.query.check().map_err(|error| error.with_item(n))?;
+        }
+        Ok(body_of(self.requests))
+    }
+
+    /// The same writes in batches of that size.
+    pub(crate) fn split(self, size: usize) -> Result<Vec<Batch>, Error> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        let mut batches = Vec::new();
+        let mut rest = self.requests.into_iter();
+        loop {
+            let requests: Vec<Request> = rest.by_ref().take(size.max(1)).collect();
+            if requests.is_empty() {
+                return Ok(batches);
+            }
+            batches.push(Batch { client: self.client.clone(), requests, mistake: None });
+        }
     }
 
     /// Makes the writes in batches of 50, one after the other: each is atomic, the whole is not.
@@ -190,11 +220,11 @@ impl Batch {
     /// ```
     pub async fn send_chunks_of(self, size: usize) -> Chunked {
         let mut results: Vec<BatchResult> = Vec::with_capacity(self.requests.len());
-        if let Some(mistake) = self.mistake {
-            return Chunked { results, error: Some(mistake) };
-        }
-        for requests in chunks(self.requests, size) {
-            let batch = Batch { client: self.client.clone(), requests, mistake: None };
+        let batches = match self.split(size) {
+            Ok(batches) => batches,
+            Err(mistake) => return Chunked { results, error: Some(mistake) },
+        };
+        for batch in batches {
             match batch.send().await {
                 Ok(done) => results.extend(done),
                 Err(error) => {
@@ -207,18 +237,6 @@ impl Batch {
             }
         }
         Chunked { results, error: None }
-    }
-}
-
-fn chunks(requests: Vec<Request>, size: usize) -> Vec<Vec<Request>> {
-    let mut chunks = Vec::new();
-    let mut rest = requests.into_iter();
-    loop {
-        let chunk: Vec<Request> = rest.by_ref().take(size.max(1)).collect();
-        if chunk.is_empty() {
-            return chunks;
-        }
-        chunks.push(chunk);
     }
 }
 
@@ -241,8 +259,7 @@ fn body_of(requests: Vec<Request>) -> Body {
         }
         list.push(Json::object(members));
     }
-    let payload = Json::object([("requests", Json::array(list))]);
-    if files.is_empty() { Body::Json(payload) } else { Body::Multipart(Form::new(Some(payload), files, None)) }
+    Form::body(Json::object([("requests", Json::array(list))]), files, None)
 }
 
 /// Makes a batch call, sorts its results, and keeps the session true to them.

@@ -13,7 +13,6 @@ use crate::{
     files::{FilePart, FileSource, Form, Progress},
     json::{FromJson, Json, ToJson},
     runtime::{BoxFuture, Listener, MaybeSend, MaybeSync},
-    transport::Body,
     url::QueryValue,
 };
 
@@ -131,13 +130,10 @@ impl<T: FromJson> Write<T> {
         let own = self.call.endpoint == endpoints::RECORDS_UPDATE
             && is_own_record(&self.client, self.call.param("c"), self.call.param("id"));
         let body = self.body.clone();
-        self.call.body = match self.files.is_empty() {
-            true => Body::Json(self.body),
-            false => Body::Multipart(Form::new(Some(self.body), self.files, self.progress)),
-        };
+        self.call.body = Form::body(self.body, self.files, self.progress);
         let call = self.call.clone();
         let answer = match (execute(&self.client, self.call).await, chosen) {
-            (Ok(answer), _) => answer.json(),
+            (Ok(answer), _) => answer.required()?,
             (Err(error), Some(id)) => find_created(&self.client, &call, &id, error).await?,
             (Err(error), None) => return Err(error),
         };
@@ -203,7 +199,7 @@ async fn find_created(client: &Client, call: &Call, id: &str, error: Error) -> R
         read.query.set(name, call.query.get(name));
     }
     match execute(client, read).await {
-        Ok(answer) => Ok(answer.json()),
+        Ok(answer) => answer.required(),
         Err(_) => Err(error.with_maybe_created(id)),
     }
 }

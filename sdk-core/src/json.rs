@@ -890,6 +890,19 @@ mod tests {
         }
 
         #[test]
+        fn peeking_at_what_nobody_checked_never_panics(
+            text in "[\\[{\"0-9tfn-][\\[\\]{}\",:0-9eEa-z\\\\u. \\-+]{0,40}",
+            odd in "\\PC*",
+        ) {
+            for text in [text, odd] {
+                let Ok(json) = Json::from_body(Bytes::from(text)) else { continue };
+                let _ = (json.get("a"), json.members(), json.items(), json.as_str(), json.as_i64(), json.floor());
+                let _ = (json.compact(), json.without("a"), json.with("a", Json::null()), json.is_number());
+                let _ = crate::error::Error::from_answer(400, None, json.as_text());
+            }
+        }
+
+        #[test]
         fn strings_survive(value in ".*") {
             proptest::prop_assert_eq!(Json::string(&value).as_str(), Some(value));
         }

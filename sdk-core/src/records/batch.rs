@@ -265,6 +265,9 @@ fn body_of(requests: Vec<Request>) -> Body {
 /// Makes a batch call, sorts its results, and keeps the session true to them.
 fn send(client: Client, call: Call) -> BoxFuture<'static, Result<Vec<BatchResult>, Error>> {
     Box::pin(async move {
+        if let Some(mistake) = call.mistake {
+            return Err(mistake);
+        }
         let payload = match &call.body {
             Body::Json(json) => Some(json.clone()),
             Body::Multipart(form) => form.json().cloned(),

@@ -140,6 +140,14 @@ mod properties {
         }
 
         #[test]
+        fn a_number_of_json_is_written_as_the_number_itself(number in proptest::num::f64::NORMAL, whole: i64) {
+            let json = |text: String| QueryValue::Json(Json::parse(text).unwrap());
+            let written = |value: QueryValue| filter_for(FilterDialect::Plain, "{:v}", [("v", value)]).unwrap();
+            prop_assert_eq!(written(json(format!("{number:e}"))), written(QueryValue::Float(number)));
+            prop_assert_eq!(written(json(whole.to_string())), written(QueryValue::Int(whole)));
+        }
+
+        #[test]
         fn a_path_segment_stays_that_segment(segment in ".*") {
             let Ok(path) = fill_path("/a/{id}/b", &[("id", &segment)]) else {
                 prop_assert!(["", ".", ".."].contains(&segment.as_str()));

@@ -15,7 +15,7 @@ use core::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{Instrument, debug, debug_span, warn};
 
@@ -175,11 +175,13 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
         return Err(mistake);
     }
     let base = client.shared.address()?;
-    let mut outgoing = Outgoing::new(&call);
-    for hook in &client.shared.before {
-        hook(&mut outgoing);
+    if !client.shared.before.is_empty() {
+        let mut outgoing = Outgoing::new(&call);
+        for hook in &client.shared.before {
+            hook(&mut outgoing);
+        }
+        outgoing.apply(&mut call);
     }
-    outgoing.apply(&mut call);
     call.query.check()?;
     check_headers(&call.headers)?;
     let path = call.path()?;
@@ -197,7 +199,8 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
         throttled: 0,
         lost: 0,
     };
-    let result = run.finish().instrument(span).await;
+    // Pinned where they are made, futures are not copied into each other: a large one would be, at every level.
+    let result = pin!(run.finish()).instrument(span).await;
     report.finish(run.attempts, &result);
     result
 }
@@ -253,7 +256,8 @@ impl Run<'_> {
     async fn prepare_session(&mut self) -> Result<(), Error> {
         let limit = self.clock.attempt_limit().filter(|_| self.clock.explicit);
         self.clock.hold();
-        let prepared = within(&*self.client.shared.runtime, limit, self.client.session.prepare(self.client)).await;
+        let preparing = Box::pin(self.client.session.prepare(self.client));
+        let prepared = within(&*self.client.shared.runtime, limit, preparing).await;
         self.clock.resume();
         prepared.unwrap_or_else(|| Err(self.out_of_time()))
     }
@@ -290,35 +294,31 @@ impl Run<'_> {
 
     /// One request, and what follows from how it ended: an answer, an error, or none for another round.
     async fn attempt(&mut self, pass: Pass, authorized: Authorized) -> Result<Option<Answer>, Error> {
-        if let Pass::Probe(probe) = pass {
-            if !self.call.body.repeatable() {
-                return self.probe_by_health(probe).await;
-            }
-            let outcome = self.send_in_time(self.clock.probe_limit(), authorized).await?;
-            return self.settle(outcome, Some(probe), 0).await;
-        }
-        let Pass::Open { epoch } = pass else { return Ok(None) };
-        let outcome = self.send_in_time(self.clock.attempt_limit(), authorized).await?;
-        self.settle(outcome, None, epoch).await
+        let (limit, probe, epoch) = match pass {
+            Pass::Probe(probe) if !self.call.body.repeatable() => return Box::pin(self.probe_by_health(probe)).await,
+            Pass::Probe(probe) => (self.clock.probe_limit(), Some(probe), 0),
+            Pass::Open { epoch } => (self.clock.attempt_limit(), None, epoch),
+        };
+        let outcome = self.send_in_time(limit, authorized).await?;
+        self.settle(outcome, probe, epoch).await
     }
 
     /// Sends within the time that is left.
     async fn send_in_time(&mut self, limit: Option<Duration>, authorized: Authorized) -> Result<Sent, Error> {
         let runtime = self.client.shared.runtime.clone();
-        let stall = self.clock.stall_limit(&self.call);
-        let body = self.call.body.clone();
-        let sending = within(&*runtime, limit, send_once(self, authorized));
-        let result = match stall {
-            None => sending.await,
-            Some(stall) => match race(sending, stalled(&*runtime, &body, stall)).await {
-                Race::First(result) => result,
-                Race::Second(()) => None,
-            },
+        let stall = self.clock.stall_limit(&self.call).map(|limit| (limit, self.call.body.clone()));
+        let result = {
+            let once = pin!(send_once(self, authorized));
+            let sending = within(&*runtime, limit, once);
+            match stall {
+                None => sending.await,
+                Some((stall, body)) => match race(sending, stalled(&*runtime, &body, stall)).await {
+                    Race::First(result) => result,
+                    Race::Second(()) => None,
+                },
+            }
         };
-        match result {
-            Some(sent) => Ok(sent),
-            None => Err(self.out_of_time()),
-        }
+        result.ok_or_else(|| self.out_of_time())
     }
 
     /// Decides what an outcome means for this call and for the gate.
@@ -481,7 +481,7 @@ async fn send_once(run: &mut Run<'_>, authorized: Authorized) -> Sent {
     request.headers = headers(client, &run.call.headers, authorized.token.as_ref());
     request.body = run.call.body.clone();
     run.attempts += 1;
-    let exchange = exchange(client, run.call.streamed, request);
+    let exchange = pin!(exchange(client, run.call.streamed, request));
     alongside(exchange, authorized.refresh).await
 }
 
@@ -545,7 +545,7 @@ pub(crate) async fn exchange(client: &Client, streamed: bool, request: Request) 
 /// API calls follow no redirect: it would carry the key to another host, or turn a POST into a GET.
 fn redirect_error(response: &Response) -> Error {
     let status = response.status;
-    let target = response.headers.get("Location").map(|location| shown_target(location)).unwrap_or_default();
+    let target = response.headers.get("Location").map(shown_target).unwrap_or_default();
     if target.is_empty() {
         return Error::configuration(format!("the server redirects (HTTP {status}), and calls follow no redirect"))
             .with_fix("Use the address that the server redirects to as the URL of the client.")
@@ -573,17 +573,15 @@ async fn read_error(client: &Client, response: Response) -> Sent {
 pub(crate) async fn read_all(mut response: Response, max: usize) -> Result<Bytes, TransportError> {
     let Some(first) = response.body.chunk().await? else { return Ok(Bytes::new()) };
     let Some(second) = response.body.chunk().await? else { return Ok(first) };
-    let expected = response.body.length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0).min(max);
-    let mut all = BytesMut::with_capacity(expected.min(64 * 1024 * 1024).max(first.len() + second.len()));
-    all.extend_from_slice(&first);
-    all.extend_from_slice(&second);
-    while all.len() < max {
-        match response.body.chunk().await? {
-            Some(chunk) => all.extend_from_slice(&chunk),
-            None => break,
-        }
+    let mut length = first.len().saturating_add(second.len());
+    let mut chunks = alloc::vec![first, second];
+    while length < max {
+        let Some(chunk) = response.body.chunk().await? else { break };
+        length = length.saturating_add(chunk.len());
+        chunks.push(chunk);
     }
-    Ok(all.freeze())
+    // Most long answers do not say how long they are: joined at the end, they are copied once.
+    Ok(chunks.concat().into())
 }
 
 /// Polls `side` along with `main`, and is done when `main` is.
@@ -751,11 +749,13 @@ struct Report<'a> {
 
 impl<'a> Report<'a> {
     fn new(client: &'a Client, call: &Call, template: &str, url: &str) -> Self {
+        // Only hooks see these two.
+        let seen = !client.shared.after.is_empty();
         let report = CallReport {
             endpoint: call.endpoint.name,
             method: call.endpoint.method,
-            template: template.to_string(),
-            url: redact(url),
+            template: if seen { template.to_string() } else { String::new() },
+            url: if seen { redact(url) } else { String::new() },
             status: 0,
             attempts: 0,
             elapsed: Duration::ZERO,

@@ -241,17 +241,20 @@ pub(crate) async fn race<A, B>(first: impl Future<Output = A>, second: impl Futu
     .await
 }
 
-/// `future`, or none if `limit` passes first. No limit waits for ever.
+/// `future`, or none if `limit` passes first. No limit waits for ever. What is ready at once costs no timer.
 pub(crate) async fn within<T>(
     runtime: &dyn Runtime,
     limit: Option<Duration>,
     future: impl Future<Output = T>,
 ) -> Option<T> {
-    match limit {
-        None => Some(future.await),
-        Some(limit) => match race(future, runtime.sleep(limit)).await {
-            Race::First(value) => Some(value),
-            Race::Second(()) => None,
-        },
-    }
+    let mut future = pin!(future);
+    let Some(limit) = limit else { return Some(future.await) };
+    let mut timer = None;
+    poll_fn(move |cx| {
+        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        timer.get_or_insert_with(|| runtime.sleep(limit)).as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }

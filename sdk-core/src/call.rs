@@ -29,7 +29,7 @@ use crate::{
     retry::{Outcome, Verdict, backoff, retry_after, verdict},
     runtime::{Race, Runtime, race, random_fraction, within},
     sync::Joined,
-    transport::{Body, Failure, Headers, Request, Response, TransportError},
+    transport::{Body, Failure, Headers, Method, Request, Response, TransportError},
     url::{Query, fill_path, redact},
 };
 
@@ -816,9 +816,9 @@ impl Drop for Report<'_> {
 pub(crate) async fn execute_json<T: FromJson>(client: Client, call: Call) -> Result<T, Error> {
     let template = call.endpoint;
     // A route of one's own may well have nothing to say.
-    let custom = call.endpoint.number == 0;
+    let (custom, head) = (call.endpoint.number == 0, call.endpoint.method == Method::Head);
     let mut answer = execute(&client, call).await?;
-    if custom && answer.status == 204 && matches!(answer.payload, Payload::Empty) {
+    if custom && (head || answer.status == 204) && matches!(answer.payload, Payload::Empty) {
         answer.payload = Payload::Json(Json::null());
     }
     answer.decode().inspect_err(|_| debug!(endpoint = template.name, "the answer could not be decoded"))

@@ -282,7 +282,7 @@ pub enum QueryValue {
     Text(String),
     /// A moment in milliseconds since the Unix epoch, written `YYYY-MM-DD HH:MM:SS.mmmZ`.
     Date(i64),
-    /// Anything else, as JSON.
+    /// JSON: text, numbers, booleans and null are the values that they say, arrays and objects their compact text.
     Json(crate::json::Json),
 }
 
@@ -486,17 +486,19 @@ fn param_noun(name: &str) -> &'static str {
 
 /// Percent-encodes all but the unreserved characters of RFC 3986 §2.3.
 pub(crate) fn push_encoded(out: &mut String, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => {
-                out.push('%');
-                for half in [byte >> 4, byte & 15] {
-                    out.push(char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase());
-                }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~');
+    let mut rest = text;
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| !plain(*c)) {
+        out.push_str(rest.get(..at).unwrap_or_default());
+        for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+            out.push('%');
+            for half in [byte >> 4, byte & 15] {
+                out.push(char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase());
             }
         }
+        rest = rest.get(at.saturating_add(c.len_utf8())..).unwrap_or_default();
     }
+    out.push_str(rest);
 }
 
 /// Undoes percent-encoding; what is not valid stays as it is. None where the bytes are not UTF-8.

@@ -378,7 +378,8 @@ impl Auth {
         }
     }
 
-    /// Calls `listener` with what happens to the session, INITIAL_SESSION first. Dropping the handle ends it.
+    /// Calls `listener` with what happens to the session, INITIAL_SESSION first, as soon as the session is loaded.
+    /// Dropping the handle ends it.
     ///
     /// ```
     /// # fn demo(client: picobase::Client) {

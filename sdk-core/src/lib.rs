@@ -71,6 +71,10 @@ pub use self::{
     records::Record,
 };
 
+/// The readers of foreign input, for the fuzz targets in `fuzz/` alone.
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 /// The quickstart and the guide are compiled with the documentation tests.
 #[cfg(all(doctest, feature = "reqwest"))]
 mod guides {

@@ -174,7 +174,6 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
     if let Some(mistake) = call.mistake.take() {
         return Err(mistake);
     }
-    let base = client.shared.address()?;
     if !client.shared.before.is_empty() {
         let mut outgoing = Outgoing::new(&call);
         for hook in &client.shared.before {
@@ -184,8 +183,7 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
     }
     call.query.check()?;
     check_headers(&call.headers)?;
-    let path = call.path()?;
-    let url = base.join(&path, &call.query);
+    let url = client.shared.url(&call.path()?, &call.query)?;
     let template = if call.custom_path.is_empty() { call.endpoint.path } else { redact_path(&call.custom_path) };
     let span = debug_span!("picobase.call", method = call.endpoint.method.as_str(), template);
     let report = Report::new(client, &call, template, &url);
@@ -227,11 +225,18 @@ impl Run<'_> {
         loop {
             // The session may have to be loaded, asked for or signed in first. Those are calls of their own that may
             // have to wait at the gate, so they are never made while this call holds the turn to probe.
-            if self.authorized()?.is_none() {
+            let ready = self.authorized()?;
+            if ready.is_none() {
                 self.prepare_session().await?;
             }
-            let pass = self.pass_gate().await?;
-            let Some(authorized) = self.authorized()? else { continue };
+            let (pass, authorized) = match (self.open_gate(), ready) {
+                (Some(pass), Some(authorized)) => (pass, authorized),
+                _ => {
+                    let pass = self.pass_gate().await?;
+                    let Some(authorized) = self.authorized()? else { continue };
+                    (pass, authorized)
+                }
+            };
             if let Some(answer) = self.attempt(pass, authorized).await? {
                 return Ok(answer);
             }
@@ -262,17 +267,23 @@ impl Run<'_> {
         prepared.unwrap_or_else(|| Err(self.out_of_time()))
     }
 
+    /// The gate's leave, where there is nothing to wait for.
+    fn open_gate(&mut self) -> Option<Pass> {
+        if self.call.passes_gate() {
+            return Some(Pass::Open { epoch: u64::MAX });
+        }
+        let pass = self.client.shared.gate.open_pass()?;
+        self.clock.resume();
+        Some(pass)
+    }
+
     /// Waits for the gate. Time spent here does not count against the default deadline.
     async fn pass_gate(&mut self) -> Result<Pass, Error> {
+        if let Some(pass) = self.open_gate() {
+            return Ok(pass);
+        }
+        self.clock.pause();
         let gate = self.client.shared.gate.clone();
-        if self.call.passes_gate() {
-            return Ok(Pass::Open { epoch: u64::MAX });
-        }
-        if gate.is_open() {
-            self.clock.resume();
-        } else {
-            self.clock.pause();
-        }
         let wait = async {
             match gate.pass(self.ticket, self.call.body.repeatable()).await {
                 Pass::Probe(probe) => {
@@ -368,7 +379,7 @@ impl Run<'_> {
     /// Only calls wait whose bodies can be sent once: one of them asks the health endpoint in place of its own.
     async fn probe_by_health(&mut self, probe: Probe) -> Result<Option<Answer>, Error> {
         let health = Call::new(endpoints::HEALTH, &[]);
-        let url = self.client.shared.address()?.join(endpoints::HEALTH.path, &Query::new());
+        let url = self.client.shared.url(endpoints::HEALTH.path, &Query::new())?;
         let mut asking = Run {
             client: self.client,
             clock: Clock::new(self.client, &health),
@@ -500,6 +511,7 @@ pub(crate) fn check_headers(own: &Headers) -> Result<(), Error> {
 /// The headers of every call; what the user set wins.
 pub(crate) fn headers(client: &Client, own: &Headers, token: Option<&SecretString>) -> Headers {
     let mut headers = own.clone();
+    headers.reserve(3, 128);
     let options = &client.shared.options;
     if let Some(key) = &client.shared.key {
         headers.set_default("X-PicoBase-Key", key.expose_secret());

@@ -29,7 +29,7 @@ use crate::{
     records::{Batch, Collection, Record},
     runtime::{BoxFuture, Editor, Listener, Lock, MaybeSend, MaybeSync, Runtime, SharedRuntime},
     transport::{Body, Headers, Method, Transport},
-    url::{BaseUrl, QueryValue},
+    url::{BaseUrl, Query, QueryValue},
 };
 
 /// A client of one PicoBase instance. Cheap to clone: clones share everything, the session included.
@@ -81,11 +81,12 @@ pub(crate) struct Options {
 }
 
 impl Shared {
-    /// The base URL, from now on in use.
-    pub(crate) fn address(&self) -> Result<BaseUrl, Error> {
+    /// The URL of a call, on the base URL, which is from now on in use.
+    pub(crate) fn url(&self, path: &str, query: &Query) -> Result<String, Error> {
         self.address.with(|address| {
-            address.used |= address.base.is_some();
-            address.base.clone().ok_or_else(no_url)
+            let base = address.base.as_ref().ok_or_else(no_url)?;
+            address.used = true;
+            Ok(base.join(path, query))
         })
     }
 
@@ -562,7 +563,7 @@ impl IntoFuture for SetUrl {
 }
 
 /// A call as hooks see it before it is sent. It holds no key and no token: those are added later.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Outgoing {
     /// The endpoint's name, `records.create` for example, or `send`.
@@ -572,6 +573,19 @@ pub struct Outgoing {
     /// The header fields so far.
     pub headers: Headers,
     query: Vec<(String, QueryValue)>,
+}
+
+/// The names of headers and parameters only: their values may be secrets.
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query: Vec<&str> = self.query.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Outgoing")
+            .field("endpoint", &self.endpoint)
+            .field("method", &self.method)
+            .field("headers", &self.headers)
+            .field("query", &query)
+            .finish()
+    }
 }
 
 impl Outgoing {

@@ -83,8 +83,9 @@ impl Gate {
         })
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.state.with(|s| s.closed.is_none())
+    /// The leave to go ahead, if the gate is open.
+    pub(crate) fn open_pass(&self) -> Option<Pass> {
+        self.state.with(|s| s.closed.is_none().then_some(Pass::Open { epoch: s.epoch }))
     }
 
     /// Waits until the gate is open or the caller becomes the probe. `can_probe`: its body can be sent again; calls

@@ -8,11 +8,7 @@ mod memory;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
-use alloc::{
-    boxed::Box,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::fmt;
 
 use bytes::Bytes;
@@ -68,9 +64,29 @@ impl Method {
 }
 
 /// Header fields in their order; names compare without case.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Headers {
-    fields: Vec<(String, String)>,
+    /// All names and values, one behind the other: as strings of their own they would be twenty for every answer.
+    text: String,
+    fields: Vec<Field>,
+}
+
+/// Where a field is in the text: its name, and its value right behind.
+#[derive(Clone, Copy)]
+struct Field {
+    start: usize,
+    middle: usize,
+    end: usize,
+}
+
+impl Field {
+    fn name(self, text: &str) -> &str {
+        text.get(self.start..self.middle).unwrap_or_default()
+    }
+
+    fn value(self, text: &str) -> &str {
+        text.get(self.middle..self.end).unwrap_or_default()
+    }
 }
 
 impl Headers {
@@ -91,7 +107,7 @@ impl Headers {
     /// assert_eq!(headers.get("retry-after"), Some("1"));
     /// ```
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// Sets a field, in place of any of that name.
@@ -103,14 +119,29 @@ impl Headers {
     /// assert_eq!(headers.iter().collect::<Vec<_>>(), [("x-a", "2")]);
     /// ```
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.fields.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
-        self.fields.push((name.to_string(), value.into()));
+        self.fields.retain(|field| !field.name(&self.text).eq_ignore_ascii_case(name));
+        self.append(name, &value.into());
+    }
+
+    /// Adds a field behind the others.
+    pub(crate) fn append(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        let middle = self.text.len();
+        self.text.push_str(value);
+        self.fields.push(Field { start, middle, end: self.text.len() });
+    }
+
+    /// Makes room for some more.
+    pub(crate) fn reserve(&mut self, fields: usize, bytes: usize) {
+        self.fields.reserve(fields);
+        self.text.reserve(bytes);
     }
 
     /// Sets a field unless there is one of that name.
     pub(crate) fn set_default(&mut self, name: &str, value: &str) {
         if self.get(name).is_none() {
-            self.fields.push((name.to_string(), value.to_string()));
+            self.append(name, value);
         }
     }
 
@@ -123,14 +154,22 @@ impl Headers {
     /// }
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.fields.iter().map(|field| (field.name(&self.text), field.value(&self.text)))
     }
 }
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Headers) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
 
 /// Names only: values hold keys and tokens.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.fields.iter().map(|(name, _)| name)).finish()
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 
@@ -186,7 +225,7 @@ impl fmt::Debug for Body {
 }
 
 /// One request, ready to be sent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Request {
     /// The method.
@@ -197,6 +236,18 @@ pub struct Request {
     pub headers: Headers,
     /// The body.
     pub body: Body,
+}
+
+/// The URL with its secrets taken out, the names of the headers, the kind of the body.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &crate::url::redact(&self.url))
+            .field("headers", &self.headers)
+            .field("body", &self.body)
+            .finish()
+    }
 }
 
 impl Request {

@@ -170,11 +170,14 @@ fn set_type(out: &mut reqwest::Request, content_type: &str) -> Result<(), Transp
 
 fn response(answer: reqwest::Response) -> Response {
     let mut headers = Headers::new();
+    headers.reserve(answer.headers().len(), 512);
+    let mut last = None;
     for (name, value) in answer.headers() {
         if let Ok(value) = value.to_str()
-            && headers.get(name.as_str()).is_none()
+            // The values of a name come one behind the other; the first one counts.
+            && last.replace(name) != Some(name)
         {
-            headers.set(name.as_str(), value);
+            headers.append(name.as_str(), value);
         }
     }
     Response { status: answer.status().as_u16(), headers, body: Box::new(ReqwestBody(answer)) }

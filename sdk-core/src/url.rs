@@ -8,6 +8,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::fmt;
 
 use crate::error::Error;
 
@@ -159,11 +160,18 @@ fn split_authority(authority: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// A query under construction. Names and values are encoded as they are added.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Query {
     pairs: Vec<(String, String)>,
     /// The name of the first parameter whose value cannot be written, and why: told when the call is made.
     mistake: Option<(String, &'static str)>,
+}
+
+/// The names only: a value may be a token.
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.pairs.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 impl Query {

@@ -5,7 +5,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::{future::IntoFuture, time::Duration};
+use core::{fmt, future::IntoFuture, time::Duration};
 
 use super::{Auth, AuthEvent, Session, token::Claims};
 use crate::{
@@ -348,12 +348,17 @@ read_by_hand!(OtpRequest, |json| json.get_str("otpId").map(|otp_id| OtpRequest {
 
 /// A sign-up that is set up; await it. See [`Auth::sign_up`].
 #[must_use = "nothing is sent before this is awaited"]
-#[derive(Debug)]
 pub struct SignUp {
     auth: Auth,
     email: String,
     password: String,
     data: Result<Json, Error>,
+}
+
+impl fmt::Debug for SignUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignUp").field("collection", &self.auth.collection).finish_non_exhaustive()
+    }
 }
 
 impl SignUp {
@@ -466,7 +471,7 @@ fn is_mine(client: &Client, mail_token: &str) -> Option<Session> {
 fn confirm_verification(client: Client, call: Call) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(async move {
         let token = sent(&call, "token");
-        execute(&client, call).await?;
+        execute(&client, call).await?.nothing()?;
         if is_mine(&client, &token).is_some() {
             client.session.record_changed(&client, &Json::object([("verified", Json::bool(true))])).await;
         }
@@ -477,7 +482,7 @@ fn confirm_verification(client: Client, call: Call) -> BoxFuture<'static, Result
 fn confirm_reset(client: Client, call: Call) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(async move {
         let (token, password) = (sent(&call, "token"), sent(&call, "password"));
-        execute(&client, call).await?;
+        execute(&client, call).await?.nothing()?;
         match is_mine(&client, &token) {
             Some(session) => password_changed(&client, &session, &[&session.record], &password).await,
             None => Ok(()),
@@ -489,7 +494,7 @@ fn confirm_email_change(client: Client, call: Call) -> BoxFuture<'static, Result
     Box::pin(async move {
         let token = sent(&call, "token");
         let generation = client.session.generation();
-        execute(&client, call).await?;
+        execute(&client, call).await?.nothing()?;
         match is_mine(&client, &token) {
             Some(_) => client.session.end(&client, generation).await,
             None => Ok(()),

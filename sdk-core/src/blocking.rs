@@ -16,14 +16,18 @@
 
 use std::{
     fmt,
-    future::{IntoFuture, poll_fn},
+    future::{Future, IntoFuture, poll_fn},
     ops::Deref,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
+    task::{Context, Waker},
 };
 
 use futures_core::Stream;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::coop::consume_budget,
+};
 
 use crate::{client::ClientBuilder, error::Error};
 
@@ -32,7 +36,7 @@ use crate::{client::ClientBuilder, error::Error};
 #[derive(Clone)]
 pub struct Client {
     inner: crate::Client,
-    runtime: Arc<Runtime>,
+    runtime: Arc<Driver>,
 }
 
 impl Client {
@@ -80,7 +84,7 @@ impl Client {
             Error::configuration(format!("the blocking client has no runtime: {e}"))
                 .with_fix("Check the limits on open files of this process.")
         })?;
-        Ok(Client { inner: client, runtime: Arc::new(runtime) })
+        Ok(Client { inner: client, runtime: Arc::new(Driver(Some(runtime))) })
     }
 
     /// A client with a session of its own on the same connections. See [`Client::with_session`](crate::Client::with_session).
@@ -106,10 +110,7 @@ impl Client {
     /// # }
     /// ```
     pub fn run<T>(&self, call: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, Error> {
-        if Handle::try_current().is_ok() {
-            return Err(inside_async());
-        }
-        self.runtime.block_on(call.into_future())
+        self.runtime.drive(call.into_future())?
     }
 
     /// Reads a stream on this thread, item by item.
@@ -125,6 +126,37 @@ impl Client {
     pub fn iter<T, S: Stream<Item = Result<T, Error>> + Unpin>(&self, stream: S) -> Iter<S> {
         Iter { runtime: self.runtime.clone(), stream: Some(stream) }
     }
+}
+
+/// The runtime behind a blocking client.
+struct Driver(Option<Runtime>);
+
+impl Driver {
+    fn drive<F: Future>(&self, future: F) -> Result<F::Output, Error> {
+        match &self.0 {
+            Some(runtime) if !is_polled() => Ok(runtime.block_on(future)),
+            _ => Err(inside_async()),
+        }
+    }
+}
+
+/// A client may be dropped anywhere, also where waiting for the runtime's end is not allowed.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// How often a task may go on before it has to let others run; tokio gives 128.
+const BUDGET_MAX: u32 = 1024;
+
+/// Is a runtime polling this code, so that waiting would stop it? There tasks have a budget, which this uses up. A
+/// thread of `spawn_blocking` knows its runtime as well, but has no budget: it may wait.
+fn is_polled() -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    Handle::try_current().is_ok() && (0..BUDGET_MAX).any(|_| pin!(consume_budget()).poll(&mut cx).is_pending())
 }
 
 fn inside_async() -> Error {
@@ -148,7 +180,7 @@ impl fmt::Debug for Client {
 
 /// A stream as an iterator. See [`Client::iter`].
 pub struct Iter<S> {
-    runtime: Arc<Runtime>,
+    runtime: Arc<Driver>,
     stream: Option<S>,
 }
 
@@ -162,11 +194,14 @@ impl<T, S: Stream<Item = Result<T, Error>> + Unpin> Iterator for Iter<S> {
     type Item = Result<T, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if Handle::try_current().is_ok() {
-            // An error ends the stream, so that a loop over it ends as well.
-            return self.stream.take().map(|_| Err(inside_async()));
-        }
         let stream = self.stream.as_mut()?;
-        self.runtime.block_on(poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)))
+        match self.runtime.drive(poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx))) {
+            Ok(item) => item,
+            Err(error) => {
+                // An error ends the stream, so that a loop over it ends as well.
+                self.stream = None;
+                Some(Err(error))
+            }
+        }
     }
 }

@@ -37,5 +37,5 @@ fn call_with(endpoint: Endpoint, members: impl IntoIterator<Item = (&'static str
 
 /// Makes a call whose answer says nothing.
 fn nothing(client: Client, call: Call) -> BoxFuture<'static, Result<(), Error>> {
-    boxed(async move { execute(&client, call).await.map(|_| ()) })
+    boxed(async move { execute(&client, call).await?.nothing() })
 }

@@ -67,7 +67,7 @@ impl FileStore {
                     .with_fix("Name a file; it is made at the first sign-in."))
             }
             Ok(_) => Ok(()),
-            Err(e) if e.kind() == IoKind::NotFound => Ok(()),
+            Err(e) if is_absent(&e) => Ok(()),
             Err(e) => Err(self.error("look at", &e)),
         }
     }
@@ -76,7 +76,7 @@ impl FileStore {
         self.refuse_link()?;
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
+            Err(e) if is_absent(&e) => return Ok(None),
             Err(e) => return Err(self.error("read", &e)),
         };
         let mut bytes = Vec::new();
@@ -109,6 +109,11 @@ impl FileStore {
         name.push(format!(".{what}-{}-{since}-{n}", std::process::id()));
         self.path.with_file_name(name)
     }
+}
+
+/// There is no such file: it or a folder on the way is missing, or something on the way is no folder.
+fn is_absent(e: &std::io::Error) -> bool {
+    matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory)
 }
 
 /// Makes a file that did not exist, for its owner only, and waits until it is on the disk.
@@ -147,7 +152,7 @@ impl Store for FileStore {
         boxed(async {
             self.refuse_link()?;
             match fs::remove_file(&self.path) {
-                Err(e) if e.kind() != IoKind::NotFound => Err(self.error("remove", &e)),
+                Err(e) if !is_absent(&e) => Err(self.error("remove", &e)),
                 _ => Ok(()),
             }
         })

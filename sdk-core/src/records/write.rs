@@ -208,7 +208,7 @@ async fn find_created(client: &Client, call: &Call, id: &str, error: Error) -> R
 pub(crate) fn delete(client: Client, call: Call) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(async move {
         let own = is_own_record(&client, call.param("c"), call.param("id"));
-        execute(&client, call).await?;
+        execute(&client, call).await?.nothing()?;
         if own {
             client.session.sign_out(&client).await?;
         }

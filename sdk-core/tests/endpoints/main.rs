@@ -4,5 +4,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod admin;
 mod auth;
+mod batch;
+mod blocking;
+mod files;
+mod filters;
+mod hooks;
+mod lists;
 mod records;
+mod secrets;
+mod stores;

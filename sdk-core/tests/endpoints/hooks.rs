@@ -1,0 +1,163 @@
+//! Hooks around each call, and routes of one's own.
+
+use std::{
+    future::IntoFuture,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use picobase::{Client, ErrorKind, client::CallReport, transport::Method};
+use serde_json::{Value, json};
+
+use crate::common::{builder, client, kit, new_user, within};
+
+/// A client that gathers the reports of its calls.
+fn reporting(url: &str) -> (Client, Arc<Mutex<Vec<CallReport>>>) {
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let sink = reports.clone();
+    let client = builder(url).after_call(move |report| sink.lock().unwrap().push(report.clone())).build().unwrap();
+    (client, reports)
+}
+
+#[tokio::test]
+async fn before_a_call_headers_and_query_can_be_set() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let client = builder(&proxy.url)
+            .before_call(|call| {
+                call.headers.set("X-Trace", call.endpoint);
+                call.set_query("tenant", "a&b");
+            })
+            .build()
+            .unwrap();
+        client.collection("posts").get_list(1, 1).header("X-Own", "yes").await.unwrap();
+        let request = proxy.requests().await.remove(0);
+        assert_eq!((&request.headers["x-trace"][..], &request.headers["x-own"][..]), ("records.get_list", "yes"));
+        assert!(request.query.contains("tenant=a%26b"), "{}", request.query);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_a_call_there_is_a_report() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let (client, reports) = reporting(&proxy.url);
+        proxy.faults(json!([{"times": 1, "action": {"type": "respond", "status": 502}}])).await;
+        client.collection("posts").get_list(1, 1).await.unwrap();
+        let _ = client.collection("posts").get_one("missing").await;
+        let _ = client.collection("posts").get_one("").await;
+        let reports = reports.lock().unwrap();
+        assert_eq!(reports.len(), 2, "what was never sent has no report");
+        let first = &reports[0];
+        assert_eq!(
+            (first.endpoint, first.method, first.status, first.attempts),
+            ("records.get_list", Method::Get, 200, 2)
+        );
+        assert_eq!(first.template, "/api/collections/{c}/records");
+        assert!(
+            first.url.ends_with("/records?page=1&perPage=1") && first.elapsed > Duration::ZERO && first.error.is_none()
+        );
+        assert_eq!((reports[1].status, reports[1].error.as_ref().unwrap().kind()), (404, ErrorKind::NotFound));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancelled_call_is_reported_as_such() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let (client, reports) = reporting(&proxy.url);
+        proxy.faults(json!([{"action": {"type": "delay", "ms": 5000}}])).await;
+        let call = client.collection("posts").get_list(1, 1).into_future();
+        assert!(tokio::time::timeout(Duration::from_millis(200), call).await.is_err());
+        let late = client.collection("posts").get_list(1, 1).timeout(Duration::from_millis(200)).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Timeout);
+        let kinds: Vec<_> = reports.lock().unwrap().iter().map(|r| r.error.as_ref().unwrap().kind()).collect();
+        assert_eq!(kinds, [ErrorKind::Cancelled, ErrorKind::Timeout]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn routes_of_ones_own() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let (client, _) = new_user(&proxy.url).await;
+        proxy.clear_requests().await;
+        let health: Value = client.send(Method::Get, "/api/health").await.unwrap();
+        assert_eq!(health["code"], 200);
+        let path = "api/collections/posts/records?perPage=1";
+        let made: Value =
+            client.send(Method::Post, path).query("fields", "title").body(&json!({"title": "sent"})).await.unwrap();
+        assert_eq!(made, json!({"title": "sent"}));
+        client.send::<()>(Method::Head, "/api/health").await.unwrap();
+        let missing = client.rpc::<Value>("a/b", &json!({"x": 1})).await.unwrap_err();
+        assert_eq!(missing.status(), 404);
+        let log = proxy.requests().await;
+        let seen: Vec<_> = log.iter().map(|r| format!("{} {}?{}", r.method, r.path, r.query)).collect();
+        let expected = [
+            "GET /api/health?",
+            "POST /api/collections/posts/records?perPage=1&fields=title",
+            "HEAD /api/health?",
+            "POST /api/rpc/a%2Fb?",
+        ];
+        assert_eq!(seen, expected);
+        assert!(log.iter().all(|r| r.headers.contains_key("authorization")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn routes_that_leave_the_instance_are_refused() {
+    within(20, async {
+        let (proxy, other) = (kit().proxy().await, kit().proxy().await);
+        let client = client(&proxy.url);
+        let elsewhere = format!("{}/api/health", other.url);
+        let double = format!("//{}", elsewhere.trim_start_matches("http://"));
+        for path in [elsewhere.as_str(), &double, "/api/a b", "/api/#x", "/api\\x"] {
+            let error = client.send::<Value>(Method::Get, path).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration, "{path}");
+        }
+        for path in ["/api/../_/", "/api/%2e%2E/x", "/."] {
+            let error = client.send::<Value>(Method::Delete, path).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{path}");
+        }
+        for name in ["", "..", "."] {
+            assert_eq!(client.rpc::<Value>(name, &json!({})).await.unwrap_err().kind(), ErrorKind::NotFound);
+        }
+        assert!(proxy.requests().await.is_empty() && other.requests().await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_a_decode_error() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let client = client(&proxy.url);
+        let html = json!({"type": "respond", "status": 200, "body": "<html>hello</html>", "content_type": "text/html"});
+        proxy.faults(json!([{"action": html}])).await;
+        let error = client.collection("posts").get_list(1, 1).await.unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Decode, 200));
+        assert_eq!(error.body(), Some("<html>hello</html>"));
+        let posts = client.collection("posts");
+        let answers = [
+            posts.delete("x").await,
+            posts.create(&json!({"title": "x"})).await.map(drop),
+            client.auth().sign_in("a@example.com", "x").await.map(drop),
+            client.auth().request_verification("a@example.com").await,
+            client.auth().confirm_verification("x").await,
+            client.auth().confirm_password_reset("x", "y").await,
+            client.auth().confirm_email_change("x", "y").await,
+            client.collections().delete("posts").await,
+            client.batch().send().await.map(drop).and(posts.get_full_list().await.map(drop)),
+            client.files().get_token().await.map(drop),
+            client.health().await.map(drop),
+        ];
+        for (n, answer) in answers.into_iter().enumerate() {
+            assert_eq!(answer.unwrap_err().kind(), ErrorKind::Decode, "call {n}");
+        }
+    })
+    .await;
+}

@@ -30,7 +30,7 @@
 //!
 //! - `reqwest` (default): the [`transport`] on reqwest, the runtime on tokio, and [`blocking`].
 //! - `std` (part of `reqwest`): serde types, files on disk, the file store. Without it the crate is `no_std + alloc`, for
-//!   wasm32 only.
+//!   the web only.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(
     not(feature = "std"),
@@ -68,7 +68,7 @@ pub use self::{
     filter::filter,
     gate::InstanceState,
     json::{FromJson, Json, ToJson},
-    records::Record,
+    records::{Collection, ListResult, Record},
 };
 
 /// The readers of foreign input, for the fuzz targets in `fuzz/` alone.

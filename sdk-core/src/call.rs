@@ -125,6 +125,9 @@ impl Call {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) payload: Payload,
+    /// Where it came from and how many requests that took, for errors.
+    url: String,
+    attempts: u32,
 }
 
 pub(crate) enum Payload {
@@ -135,6 +138,18 @@ pub(crate) enum Payload {
 }
 
 impl Answer {
+    fn new(status: u16, payload: Payload) -> Answer {
+        Answer { status, payload, url: String::new(), attempts: 0 }
+    }
+
+    fn take(&mut self) -> Payload {
+        core::mem::replace(&mut self.payload, Payload::Empty)
+    }
+
+    fn describe(&self, error: Error) -> Error {
+        error.with_status(self.status).with_url(&self.url).with_attempts(self.attempts)
+    }
+
     /// The JSON; `null` for an empty answer.
     pub(crate) fn json(self) -> Json {
         match self.payload {
@@ -146,24 +161,21 @@ impl Answer {
     /// The JSON; an empty answer is an error.
     pub(crate) fn required(self) -> Result<Json, Error> {
         match self.payload {
-            Payload::Empty => {
-                Err(Error::decode("the body is empty where JSON was expected", "").with_status(self.status))
-            }
+            Payload::Empty => Err(self.describe(Error::decode("the body is empty where JSON was expected", ""))),
             _ => Ok(self.json()),
         }
     }
 
     /// The JSON, decoded; an empty answer is an error.
-    pub(crate) fn decode<T: FromJson>(self) -> Result<T, Error> {
-        let status = self.status;
-        T::from_json(self.required()?).map_err(|error| error.with_status(status))
+    pub(crate) fn decode<T: FromJson>(mut self) -> Result<T, Error> {
+        let answer = Answer::new(self.status, self.take());
+        answer.required().and_then(T::from_json).map_err(|error| self.describe(error))
     }
 
     /// Checks that the answer is empty or JSON: anything else came from somewhere else.
-    pub(crate) fn nothing(self) -> Result<(), Error> {
-        let status = self.status;
-        match self.payload {
-            Payload::Json(json) => Json::parse(json.into_bytes()).map(|_| ()).map_err(|e| e.with_status(status)),
+    pub(crate) fn nothing(mut self) -> Result<(), Error> {
+        match self.take() {
+            Payload::Json(json) => Json::parse(json.into_bytes()).map(|_| ()).map_err(|error| self.describe(error)),
             Payload::Empty | Payload::Stream(_) => Ok(()),
         }
     }
@@ -468,13 +480,14 @@ impl Sent {
         }
     }
 
-    fn finish(self, run: &Run<'_>) -> Result<Answer, Error> {
-        match self {
-            Sent::Answer(answer) => Ok(answer),
-            Sent::Response(response) => Ok(Answer { status: response.status, payload: Payload::Stream(response) }),
-            Sent::Error(error, _) => Err(run.describe(error)),
-            Sent::Failed(error) => Err(run.describe(asleep_kind(error))),
-        }
+    fn finish(self, run: &mut Run<'_>) -> Result<Answer, Error> {
+        let answer = match self {
+            Sent::Answer(answer) => answer,
+            Sent::Response(response) => Answer::new(response.status, Payload::Stream(response)),
+            Sent::Error(error, _) => return Err(run.describe(error)),
+            Sent::Failed(error) => return Err(run.describe(asleep_kind(error))),
+        };
+        Ok(Answer { url: core::mem::take(&mut run.url), attempts: run.attempts, ..answer })
     }
 }
 
@@ -546,10 +559,10 @@ pub(crate) async fn exchange(client: &Client, streamed: bool, request: Request) 
         Err(error) => return Sent::Failed(error),
     };
     if body.is_empty() {
-        return Sent::Answer(Answer { status, payload: Payload::Empty });
+        return Sent::Answer(Answer::new(status, Payload::Empty));
     }
     match Json::from_body(body) {
-        Ok(json) => Sent::Answer(Answer { status, payload: Payload::Json(json) }),
+        Ok(json) => Sent::Answer(Answer::new(status, Payload::Json(json))),
         Err(error) => Sent::Error(error.with_status(status), status),
     }
 }

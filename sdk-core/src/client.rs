@@ -308,7 +308,9 @@ impl Client {
             SessionSource::Guest => SessionState::new(Arc::new(MemoryStore::new()), None),
             SessionSource::Store(store) => SessionState::new(store, None),
             SessionSource::Session(session) => {
-                SessionState::new(Arc::new(MemoryStore::holding(session.to_stored())), None)
+                let state = SessionState::new(Arc::new(MemoryStore::holding(session.to_stored())), None);
+                state.adopt(&session, self.shared.runtime.now());
+                state
             }
         };
         Client { shared: self.shared.clone(), session: Arc::new(session) }

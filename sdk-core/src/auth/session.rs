@@ -107,6 +107,15 @@ impl SessionState {
         }
     }
 
+    /// Takes on a session that was handed over, at once: there is nothing to load. One that has expired by the local
+    /// clock is loaded as any other, for the server must be asked first.
+    pub(crate) fn adopt(&self, session: &Session, now: u64) {
+        let live = Live::new(session, now).filter(|live| !live.claims.expired(seconds(now)));
+        if live.is_some() {
+            self.state.with(|s| (s.live, s.loaded) = (live, true));
+        }
+    }
+
     /// The session, if one is live; local, without asking anyone.
     pub(crate) fn current(&self) -> Option<Session> {
         self.state.with(|s| s.live.as_ref().map(|live| live.session.clone()))

@@ -141,6 +141,7 @@ async fn what_is_no_json_is_a_decode_error() {
         let error = client.collection("posts").get_list(1, 1).await.unwrap_err();
         assert_eq!((error.kind(), error.status()), (ErrorKind::Decode, 200));
         assert_eq!(error.body(), Some("<html>hello</html>"));
+        assert!(error.url().is_some_and(|url| url.contains("/posts/records")) && error.attempts() == 1, "{error:?}");
         let posts = client.collection("posts");
         let answers = [
             posts.delete("x").await,
@@ -158,6 +159,34 @@ async fn what_is_no_json_is_a_decode_error() {
         for (n, answer) in answers.into_iter().enumerate() {
             assert_eq!(answer.unwrap_err().kind(), ErrorKind::Decode, "call {n}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn json_of_another_shape_says_where_it_came_from() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let error = client(&proxy.url).send::<Vec<u8>>(Method::Get, "/api/health").await.unwrap_err();
+        assert_eq!((error.kind(), error.status(), error.attempts()), (ErrorKind::Decode, 200, 1));
+        assert!(error.url().unwrap().ends_with("/api/health"), "{error:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_instance_is_another_session() {
+    within(30, async {
+        let (one, two) = (kit().server().await, kit().server().await);
+        let (client, _) = new_user(&one.url).await;
+        let token = client.files().get_token().await.unwrap();
+        client.set_url(&format!("{}/", two.url)).await.unwrap();
+        assert!(client.auth().session().is_none());
+        let title = "moved";
+        client.collection("posts").create(&json!({"title": title})).await.unwrap();
+        assert_eq!(two.default_proxy().requests().await.len(), 1);
+        client.set_url(&one.url).keep_session().await.unwrap();
+        assert_ne!(client.files().get_token().await.map_err(|e| e.status()), Ok(token));
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -30,7 +30,15 @@ const SETTLE_AFTER: Duration = Duration::from_millis(1);
 pub struct ReqwestTransport {
     client: reqwest::Client,
     last_use: Mutex<Option<Instant>>,
+    origin: Mutex<Option<Arc<Origin>>>,
     boundaries: AtomicU64,
+}
+
+/// Scheme, host and port of the last request: parsed once, and not again for every call.
+#[derive(Debug)]
+struct Origin {
+    text: String,
+    url: reqwest::Url,
 }
 
 impl ReqwestTransport {
@@ -44,7 +52,7 @@ impl ReqwestTransport {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new(client: reqwest::Client) -> Self {
-        ReqwestTransport { client, last_use: Mutex::new(None), boundaries: AtomicU64::new(0) }
+        ReqwestTransport { client, last_use: Mutex::new(None), origin: Mutex::new(None), boundaries: AtomicU64::new(0) }
     }
 
     /// Finishes a client that is being built: no redirects, and a dead peer is noticed within 75 seconds.
@@ -82,8 +90,23 @@ impl ReqwestTransport {
         *self.last_use.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
+    /// Parses a URL, from its path on where its origin is known.
+    fn url(&self, text: &str) -> Result<reqwest::Url, TransportError> {
+        let Some((origin, path)) = split_origin(text) else { return parse(text) };
+        let mut known = self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if known.as_ref().is_none_or(|known| known.text != origin) {
+            let fresh = Arc::new(Origin { text: origin.to_string(), url: parse(origin)? });
+            known = Some(fresh.clone());
+            *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
+        }
+        match known {
+            Some(known) => known.url.join(path).map_err(|e| invalid("the URL", &e)),
+            None => parse(text),
+        }
+    }
+
     fn request(&self, request: Request) -> Result<reqwest::Request, TransportError> {
-        let url = reqwest::Url::parse(&request.url).map_err(|e| invalid("the URL", &e))?;
+        let url = self.url(&request.url)?;
         let mut out = reqwest::Request::new(method(request.method), url);
         for (name, value) in request.headers.iter() {
             let name = reqwest::header::HeaderName::try_from(name).map_err(|e| invalid("a header's name", &e))?;
@@ -146,6 +169,25 @@ impl Transport for ReqwestTransport {
     }
 }
 
+fn parse(url: &str) -> Result<reqwest::Url, TransportError> {
+    reqwest::Url::parse(url).map_err(|e| invalid("the URL", &e))
+}
+
+/// The origin of a plain http(s) URL and the rest; none for URLs that a parser reads in ways of its own.
+fn split_origin(url: &str) -> Option<(&str, &str)> {
+    let host = if url.starts_with("https://") { 8 } else { "http://".len() };
+    // All that is visible in ASCII, but neither @ nor the backslash.
+    let plain = |b: u8| matches!(b, b'!'..=b'?' | b'A'..=b'[' | b']'..=b'~');
+    if !(url.starts_with("http://") || host == 8) || !url.bytes().all(plain) {
+        return None;
+    }
+    let end = url.get(host..)?.bytes().position(|b| matches!(b, b'/' | b'?' | b'#'))?;
+    let path = (end > 0).then_some(host.checked_add(end)?)?;
+    let (origin, rest) = url.split_at_checked(path)?;
+    // Two slashes would begin another host.
+    (rest.starts_with('/') && !rest.starts_with("//")).then_some((origin, rest))
+}
+
 fn invalid(what: &str, e: &dyn StdError) -> TransportError {
     TransportError::new(Failure::Invalid, format!("{what} cannot be sent: {e}"))
 }
@@ -173,7 +215,9 @@ fn response(answer: reqwest::Response) -> Response {
     headers.reserve(answer.headers().len(), 512);
     let mut last = None;
     for (name, value) in answer.headers() {
-        if let Ok(value) = value.to_str()
+        // As `to_str` does, which looks at every byte on its own.
+        if value.as_bytes().is_ascii()
+            && let Ok(value) = std::str::from_utf8(value.as_bytes())
             // The values of a name come one behind the other; the first one counts.
             && last.replace(name) != Some(name)
         {
@@ -292,6 +336,42 @@ impl http_body::Body for UploadBody {
         match self.total {
             Some(total) => http_body::SizeHint::with_exact(total.saturating_sub(self.done)),
             None => http_body::SizeHint::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(url: &str, transport: &ReqwestTransport) {
+        let ours = transport.url(url).map(|url| url.to_string()).map_err(|e| e.to_string());
+        assert_eq!(ours, parse(url).map(|url| url.to_string()).map_err(|e| e.to_string()), "{url}");
+    }
+
+    #[test]
+    fn known_origins_change_nothing() {
+        let transport = ReqwestTransport::new(reqwest::Client::new());
+        for rest in
+            ["", "/", "//b/c", "/a//b", "/a/../b", "/%2e%2e/b", "/\\b", "/\t/b", "/a?b=/../c#d", "?a", "#a", "/ä b"]
+        {
+            for origin in
+                ["http://h:8090", "https://H", "http://h:80", "http://u@h", "http://[::1]:1", "http://", "ftp://h"]
+            {
+                for _ in 0..2 {
+                    same(&format!("{origin}{rest}"), &transport);
+                }
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_path_is_read_as_in_the_whole(path in "[/a.%2e?#&=~:@\\\\ ]{0,16}") {
+            static TRANSPORT: std::sync::OnceLock<ReqwestTransport> = std::sync::OnceLock::new();
+            let transport = TRANSPORT.get_or_init(|| ReqwestTransport::new(reqwest::Client::new()));
+            same(&format!("http://h:8090{path}"), transport);
+            same(&format!("http://h:8090/{path}"), transport);
         }
     }
 }

@@ -173,6 +173,22 @@ async fn changing_the_own_email_by_an_update_ends_the_session() {
     .await;
 }
 
+#[tokio::test]
+async fn changing_the_own_email_in_a_batch_ends_the_session() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let (client, _) = new_manager(&proxy.url).await;
+        let mut batch = client.batch();
+        batch.collection("posts").create(&json!({"title": "beside"}));
+        batch.collection("members").update(&user_id(&client), &json!({"email": address("renamed")}));
+        assert_eq!(batch.send().await.unwrap().len(), 2);
+        assert!(client.auth().session().is_none());
+        let over = client.collection("posts").get_list(1, 1).await.unwrap_err();
+        assert_eq!(over.kind(), ErrorKind::SessionExpired);
+    })
+    .await;
+}
+
 /// A client signed in as a new manager of `members`, who may change e-mail addresses.
 async fn new_manager(url: &str) -> (Client, String) {
     let email = address("manager");
@@ -489,9 +505,62 @@ async fn credentials_that_are_wrong_fail_the_call() {
     within(20, async {
         let proxy = kit().proxy().await;
         let service = builder(&proxy.url).credentials(Credentials::new("nobody@example.com", "wrong")).build().unwrap();
-        let error = service.collection("posts").get_list(1, 1).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Validation);
-        assert_eq!(calls(&proxy.requests().await, "/posts/").len(), 0);
+        let lists = (0..10).map(|_| service.collection("posts").get_list(1, 1).into_future());
+        let kinds: Vec<_> = join_all(lists).await.into_iter().map(|list| list.unwrap_err().kind()).collect();
+        assert_eq!(kinds, [ErrorKind::Validation; 10]);
+        let log = proxy.requests().await;
+        assert_eq!((calls(&log, "/posts/").len(), calls(&log, "auth-with-password").len()), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_a_superuser() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let root = &kit().info().superuser;
+        let credentials = Credentials::new(&root.email, &root.password).collection("_superusers");
+        let service = builder(&proxy.url).credentials(credentials).build().unwrap();
+        assert!(!service.crons().get_full_list().await.unwrap().is_empty());
+        assert_eq!(calls(&proxy.requests().await, "_superusers/auth-with-password").len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sign_up_where_two_factors_are_needed() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let client = client(&proxy.url);
+        let auth = client.collection("secured").auth();
+        let email = address("secured");
+        let first = auth.sign_up(&email, password()).await.unwrap_err();
+        assert_eq!(first.kind(), ErrorKind::MfaRequired);
+        let request = auth.request_otp(&email).await.unwrap();
+        let code = kit().mail(&email).await.otp.unwrap();
+        auth.sign_in_with_otp(&request.otp_id, &code).mfa_id(first.mfa_id().unwrap()).await.unwrap();
+        assert!(client.auth().session().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_comes_back_after_the_sign_out_is_dropped() {
+    within(20, async {
+        let proxy = kit().proxy().await;
+        let (client, email) = new_user(&proxy.url).await;
+        proxy.faults(json!([{"path_contains": "auth-refresh", "action": {"type": "delay", "ms": 300}}])).await;
+        let refreshing = client.auth();
+        let leaving = client.auth();
+        let (refreshed, left) = tokio::join!(refreshing.refresh(), async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            leaving.sign_out().await
+        });
+        left.unwrap();
+        assert!(refreshed.is_err(), "the answer belongs to the session that was");
+        assert!(client.auth().session().is_none());
+        client.auth().sign_in(&email, password()).await.unwrap();
+        assert!(acts_as_itself(&client).await);
     })
     .await;
 }

@@ -3,7 +3,7 @@
 use std::{
     future::{Future, IntoFuture},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::StreamExt;
@@ -68,6 +68,16 @@ fn closes_idle_connections(proxy: &Proxy) {
     wait(proxy.faults(json!([{"action": {"type": "idle_close", "ms": 30}}])));
 }
 
+/// Waits until the connection has been closed; on a busy machine that takes longer than it should.
+fn until_closed(proxy: &Proxy) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while wait(proxy.stats()).connections_open > 0 {
+        assert!(Instant::now() < end, "the proxy closes no connection");
+        thread::sleep(Duration::from_millis(5));
+    }
+    thread::sleep(Duration::from_millis(20));
+}
+
 fn one_of_each(proxy: &Proxy, title: &str) {
     let client = builder(&proxy.url).build().unwrap();
     let filter = client.filter("title = {:t}", params! { "t" => title }).unwrap();
@@ -89,7 +99,7 @@ fn writes_after_the_server_closed_the_idle_connection() {
     for n in 0..CREATES {
         let made = db.run(db.collection("posts").create(&json!({"title": title, "n": n})));
         assert!(made.is_ok(), "create {n}: {made:?}");
-        thread::sleep(Duration::from_millis(80));
+        until_closed(&proxy);
     }
     one_of_each(&proxy, &title);
 }
@@ -105,7 +115,7 @@ fn writes_on_a_runtime_that_nobody_drives_in_between() {
         let create = client.collection("posts").create(&json!({"title": title, "n": n})).into_future();
         let made = runtime.block_on(create);
         assert!(made.is_ok(), "create {n}: {made:?}");
-        thread::sleep(Duration::from_millis(80));
+        until_closed(&proxy);
     }
     one_of_each(&proxy, &title);
 }

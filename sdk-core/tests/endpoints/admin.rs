@@ -22,7 +22,7 @@ fn collection(name: &str) -> Value {
 
 #[tokio::test]
 async fn collections_from_create_to_delete() {
-    within(30, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let all = root.collections();
         let made: Value = all.create(&collection("things")).await.unwrap();
@@ -48,7 +48,7 @@ async fn collections_from_create_to_delete() {
 
 #[tokio::test]
 async fn collections_listed_and_imported() {
-    within(30, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let all = root.collections();
         let page = all.get_list::<Value>(1, 3).filter("type = 'auth'").sort("name").await.unwrap();
@@ -85,7 +85,7 @@ async fn more_collections_than_a_page_has() {
 
 #[tokio::test]
 async fn scaffolds_have_every_type() {
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let scaffolds: Value = root.collections().get_scaffolds().await.unwrap();
         assert_eq!(scaffolds["auth"]["passwordAuth"]["enabled"], true);
@@ -102,7 +102,7 @@ async fn oauth2_providers_that_the_server_knows() {
     if !capability("collections.get_oauth2_providers", "0.37.0") {
         return;
     }
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let providers = root.collections().get_oauth2_providers().await.unwrap();
         let google = providers.iter().find(|p| p.name == "google").unwrap();
@@ -116,7 +116,7 @@ async fn a_view_tried_before_it_is_made() {
     if !capability("collections.dry_run_view", "0.37.0") {
         return;
     }
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         new_post(&root, "seen").await;
         let tried: Value = root.collections().dry_run_view("SELECT id, title FROM posts").await.unwrap();
@@ -129,7 +129,7 @@ async fn a_view_tried_before_it_is_made() {
 
 #[tokio::test]
 async fn settings_are_read_and_changed() {
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let all: Value = root.settings().get_all().await.unwrap();
         assert_eq!(all["meta"]["appName"], "Testkit");
@@ -146,7 +146,7 @@ async fn settings_are_read_and_changed() {
 
 #[tokio::test]
 async fn settings_are_tried() {
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let to = address("test");
         root.settings().test_email("users", &to, "verification").await.unwrap();
@@ -166,7 +166,7 @@ C5ZFBsteJECO7H65OL7Qz0/+8RnIFGpjXGpwHY4yy7HdtD7QPh8nixvY";
 
 #[tokio::test]
 async fn apple_client_secret() {
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let key = format!("-----BEGIN {0}-----\n{APPLE_KEY}\n-----END {0}-----", "PRIVATE KEY");
         let (team, id, life) = ("TEAM567890", "KEY4567890", Duration::from_secs(3600));
@@ -181,7 +181,7 @@ async fn apple_client_secret() {
 
 #[tokio::test]
 async fn logs_are_read() {
-    within(30, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let mark = unique("mark");
         let _ = client(&root.url().unwrap()).collection(&mark).get_list(1, 1).await;
@@ -208,7 +208,7 @@ async fn logs_are_deleted() {
     if !capability("logs.delete_all", "0.40.0") {
         return;
     }
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         root.logs().delete_all().await.unwrap();
         assert!(client(&root.url().unwrap()).logs().delete_all().await.unwrap_err().status() >= 401);
@@ -218,7 +218,7 @@ async fn logs_are_deleted() {
 
 #[tokio::test]
 async fn backups_are_made_moved_and_deleted() {
-    within(40, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let backups = root.backups();
         backups.create("one.zip").await.unwrap();
@@ -281,7 +281,7 @@ async fn a_backup_is_restored() {
 
 #[tokio::test]
 async fn crons_are_listed_and_run() {
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let jobs = root.crons().get_full_list().await.unwrap();
         let cleanup = jobs.iter().find(|job| job.id == "__pbLogsCleanup__").unwrap();
@@ -297,7 +297,7 @@ async fn sql_is_run() {
     if !capability("sql.run", "0.39.0") {
         return;
     }
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let post = new_post(&root, "by sql").await;
         let answer = root.sql().run("SELECT id, title, NULL AS gap FROM posts").await.unwrap();
@@ -313,7 +313,7 @@ async fn sql_is_run() {
 
 #[tokio::test]
 async fn health_for_guests_and_superusers() {
-    within(20, async {
+    within(60, async {
         let (_server, root) = own_server().await;
         let guest = client(&root.url().unwrap()).health().await.unwrap();
         assert_eq!((guest.code, guest.message.as_str()), (200, "API is healthy."));

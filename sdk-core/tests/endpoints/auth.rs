@@ -30,7 +30,7 @@ async fn acts_as_itself(client: &Client) -> bool {
 
 #[tokio::test]
 async fn sign_up_in_out_and_in_again() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let (_listener, seen) = events(&client);
@@ -57,7 +57,7 @@ async fn sign_up_in_out_and_in_again() {
 
 #[tokio::test]
 async fn sign_up_where_verification_must_come_first() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let members = client.collection("members").auth();
@@ -77,7 +77,7 @@ async fn sign_up_where_verification_must_come_first() {
 
 #[tokio::test]
 async fn verification_of_the_signed_in_user_shows_in_the_session() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, email) = new_user(&proxy.url).await;
         client.auth().request_verification(&email).await.unwrap();
@@ -93,7 +93,7 @@ async fn verification_of_the_signed_in_user_shows_in_the_session() {
 
 #[tokio::test]
 async fn password_reset_by_mail() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, email) = new_user(&proxy.url).await;
         client.auth().sign_out().await.unwrap();
@@ -109,7 +109,7 @@ async fn password_reset_by_mail() {
 
 #[tokio::test]
 async fn password_reset_of_the_signed_in_user_keeps_one_signed_in() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, email) = new_user(&proxy.url).await;
         client.auth().request_password_reset(&email).await.unwrap();
@@ -122,7 +122,7 @@ async fn password_reset_of_the_signed_in_user_keeps_one_signed_in() {
 
 #[tokio::test]
 async fn email_change_by_mail_ends_the_session() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_user(&proxy.url).await;
         let (_listener, seen) = events(&client);
@@ -141,7 +141,7 @@ async fn email_change_by_mail_ends_the_session() {
 
 #[tokio::test]
 async fn changing_the_own_password_keeps_one_signed_in() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, email) = new_user(&proxy.url).await;
         let old = client.auth().session().unwrap().token().to_string();
@@ -159,7 +159,7 @@ async fn changing_the_own_password_keeps_one_signed_in() {
 
 #[tokio::test]
 async fn changing_the_own_email_by_an_update_ends_the_session() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_manager(&proxy.url).await;
         let (_listener, seen) = events(&client);
@@ -175,7 +175,7 @@ async fn changing_the_own_email_by_an_update_ends_the_session() {
 
 #[tokio::test]
 async fn changing_the_own_email_in_a_batch_ends_the_session() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_manager(&proxy.url).await;
         let mut batch = client.batch();
@@ -203,7 +203,7 @@ async fn new_manager(url: &str) -> (Client, String) {
 
 #[tokio::test]
 async fn updating_the_own_record_updates_the_session() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_user(&proxy.url).await;
         let (_listener, seen) = events(&client);
@@ -218,7 +218,7 @@ async fn updating_the_own_record_updates_the_session() {
 
 #[tokio::test]
 async fn deleting_the_own_record_signs_out() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_user(&proxy.url).await;
         let (_listener, seen) = events(&client);
@@ -232,7 +232,7 @@ async fn deleting_the_own_record_signs_out() {
 
 #[tokio::test]
 async fn the_own_record_in_a_batch() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_user(&proxy.url).await;
         let (_listener, seen) = events(&client);
@@ -259,7 +259,7 @@ async fn the_own_record_in_a_batch() {
 
 #[tokio::test]
 async fn refresh_brings_a_new_token() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_user(&proxy.url).await;
         let (_listener, seen) = events(&client);
@@ -276,7 +276,7 @@ async fn refresh_brings_a_new_token() {
 
 #[tokio::test]
 async fn auth_methods_and_providers() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let methods: Value = client.auth().methods().await.unwrap();
@@ -299,7 +299,7 @@ async fn new_secured(client: &Client) -> String {
 
 #[tokio::test]
 async fn two_factors_password_first() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let auth = client.collection("secured").auth();
@@ -317,7 +317,7 @@ async fn two_factors_password_first() {
 
 #[tokio::test]
 async fn two_factors_code_first() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let auth = client.collection("secured").auth();
@@ -336,7 +336,7 @@ async fn two_factors_code_first() {
 
 #[tokio::test]
 async fn a_one_time_password_alone() {
-    within(20, async {
+    within(60, async {
         let server = kit().server().await;
         let root = superuser(&server.url).await;
         root.collections().update::<Value>("users", &json!({"otp": {"enabled": true}})).await.unwrap();
@@ -354,7 +354,7 @@ async fn a_one_time_password_alone() {
 
 #[tokio::test]
 async fn impersonation_is_a_client_of_its_own() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (user, _) = new_user(&proxy.url).await;
         assert!(acts_as_itself(&user).await);
@@ -387,7 +387,7 @@ const CALLBACK: &str = "http://127.0.0.1:9/callback";
 
 #[tokio::test]
 async fn oauth2_by_code() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let email = address("oauth");
@@ -422,7 +422,7 @@ async fn links_of(client: &Client) {
 
 #[tokio::test]
 async fn oauth2_by_the_callback_url() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let email = address("oauth");
@@ -447,7 +447,7 @@ async fn oauth2_by_the_callback_url() {
 
 #[tokio::test]
 async fn events_as_a_stream_in_order() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let mut changes = client.auth().changes();
@@ -469,7 +469,7 @@ async fn events_as_a_stream_in_order() {
 
 #[tokio::test]
 async fn a_service_signs_in_by_itself_once() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (_, email) = new_user(&proxy.url).await;
         let service = builder(&proxy.url).credentials(Credentials::new(&email, password())).build().unwrap();
@@ -502,7 +502,7 @@ async fn kill_sessions(url: &str, id: &str) {
 
 #[tokio::test]
 async fn credentials_that_are_wrong_fail_the_call() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let service = builder(&proxy.url).credentials(Credentials::new("nobody@example.com", "wrong")).build().unwrap();
         let lists = (0..10).map(|_| service.collection("posts").get_list(1, 1).into_future());
@@ -516,7 +516,7 @@ async fn credentials_that_are_wrong_fail_the_call() {
 
 #[tokio::test]
 async fn a_service_that_is_a_superuser() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let root = &kit().info().superuser;
         let credentials = Credentials::new(&root.email, &root.password).collection("_superusers");
@@ -529,7 +529,7 @@ async fn a_service_that_is_a_superuser() {
 
 #[tokio::test]
 async fn sign_up_where_two_factors_are_needed() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let auth = client.collection("secured").auth();
@@ -546,7 +546,7 @@ async fn sign_up_where_two_factors_are_needed() {
 
 #[tokio::test]
 async fn a_refresh_that_comes_back_after_the_sign_out_is_dropped() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, email) = new_user(&proxy.url).await;
         proxy.faults(json!([{"path_contains": "auth-refresh", "action": {"type": "delay", "ms": 300}}])).await;

@@ -7,7 +7,7 @@ use crate::common::{calls, client, kit, new_post, new_user, record_id, superuser
 
 #[tokio::test]
 async fn every_kind_of_write() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_user(&proxy.url).await;
         let (changed, deleted) = (new_post(&client, "old").await, new_post(&client, "gone").await);
@@ -34,7 +34,7 @@ async fn every_kind_of_write() {
 
 #[tokio::test]
 async fn files_in_a_batch() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let old = client.collection("posts").create(&json!({"title": "old"}));
@@ -58,7 +58,7 @@ async fn files_in_a_batch() {
 
 #[tokio::test]
 async fn all_or_nothing_and_which_write_failed() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let slug = unique("slug");
@@ -90,7 +90,7 @@ async fn all_or_nothing_and_which_write_failed() {
 
 #[tokio::test]
 async fn mistakes_are_found_before_anything_is_sent() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         assert!(client.batch().send().await.unwrap().is_empty());
@@ -106,7 +106,7 @@ async fn mistakes_are_found_before_anything_is_sent() {
 
 #[tokio::test]
 async fn more_writes_than_the_server_takes_at_once() {
-    within(30, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let mark = unique("chunk");
@@ -135,7 +135,7 @@ async fn more_writes_than_the_server_takes_at_once() {
 
 #[tokio::test]
 async fn a_server_with_other_limits() {
-    within(30, async {
+    within(60, async {
         let server = kit().server().await;
         let root = superuser(&server.url).await;
         let limit = json!({"batch": {"enabled": true, "maxRequests": 7}});

@@ -44,7 +44,7 @@ async fn with_attachment(client: &Client, source: FileSource) -> Record {
 
 #[tokio::test]
 async fn urls_and_thumbs() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let cover = FileSource::bytes("cover.png", PNG).content_type("image/png");
@@ -70,7 +70,7 @@ async fn urls_and_thumbs() {
 
 #[tokio::test]
 async fn odd_names_reach_nothing_else() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         for name in ["", ".", ".."] {
@@ -88,7 +88,7 @@ async fn odd_names_reach_nothing_else() {
 
 #[tokio::test]
 async fn protected_files() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (owner, _) = new_user(&proxy.url).await;
         let upload = owner.files().upload("docs", FileSource::bytes("plan.txt", "secret plan"));
@@ -112,7 +112,7 @@ async fn protected_files() {
 
 #[tokio::test]
 async fn the_file_token_is_shared_and_dropped_with_the_session() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_user(&proxy.url).await;
         let files = client.files();
@@ -198,7 +198,7 @@ async fn download_to_memory_path_and_stream() {
 
 #[tokio::test]
 async fn files_are_added_and_removed() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let posts = client.collection("posts");
@@ -223,7 +223,7 @@ async fn files_are_added_and_removed() {
 
 #[tokio::test]
 async fn sources_that_cannot_be_read() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let write = |source| client.collection("posts").create(&json!({"title": "no"})).file("attachments", source);

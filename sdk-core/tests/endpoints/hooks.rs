@@ -21,7 +21,7 @@ fn reporting(url: &str) -> (Client, Arc<Mutex<Vec<CallReport>>>) {
 
 #[tokio::test]
 async fn before_a_call_headers_and_query_can_be_set() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = builder(&proxy.url)
             .before_call(|call| {
@@ -40,7 +40,7 @@ async fn before_a_call_headers_and_query_can_be_set() {
 
 #[tokio::test]
 async fn after_a_call_there_is_a_report() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, reports) = reporting(&proxy.url);
         proxy.faults(json!([{"times": 1, "action": {"type": "respond", "status": 502}}])).await;
@@ -65,7 +65,7 @@ async fn after_a_call_there_is_a_report() {
 
 #[tokio::test]
 async fn a_cancelled_call_is_reported_as_such() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, reports) = reporting(&proxy.url);
         proxy.faults(json!([{"action": {"type": "delay", "ms": 5000}}])).await;
@@ -81,7 +81,7 @@ async fn a_cancelled_call_is_reported_as_such() {
 
 #[tokio::test]
 async fn routes_of_ones_own() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_user(&proxy.url).await;
         proxy.clear_requests().await;
@@ -110,7 +110,7 @@ async fn routes_of_ones_own() {
 
 #[tokio::test]
 async fn routes_that_leave_the_instance_are_refused() {
-    within(20, async {
+    within(60, async {
         let (proxy, other) = (kit().proxy().await, kit().proxy().await);
         let client = client(&proxy.url);
         let elsewhere = format!("{}/api/health", other.url);
@@ -133,7 +133,7 @@ async fn routes_that_leave_the_instance_are_refused() {
 
 #[tokio::test]
 async fn what_is_no_json_is_a_decode_error() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let html = json!({"type": "respond", "status": 200, "body": "<html>hello</html>", "content_type": "text/html"});
@@ -165,7 +165,7 @@ async fn what_is_no_json_is_a_decode_error() {
 
 #[tokio::test]
 async fn json_of_another_shape_says_where_it_came_from() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let error = client(&proxy.url).send::<Vec<u8>>(Method::Get, "/api/health").await.unwrap_err();
         assert_eq!((error.kind(), error.status(), error.attempts()), (ErrorKind::Decode, 200, 1));
@@ -176,7 +176,7 @@ async fn json_of_another_shape_says_where_it_came_from() {
 
 #[tokio::test]
 async fn another_instance_is_another_session() {
-    within(30, async {
+    within(60, async {
         let (one, two) = (kit().server().await, kit().server().await);
         let (client, _) = new_user(&one.url).await;
         let token = client.files().get_token().await.unwrap();

@@ -33,7 +33,7 @@ fn ids(records: &[Record]) -> Vec<&str> {
 
 #[tokio::test]
 async fn pages_and_their_options() {
-    within(20, async {
+    within(60, async {
         let (_server, client) = seeded(45).await;
         let bulk = client.collection("bulk");
         let page = bulk.get_list(2, 20).sort("-n").filter("n >= 5").fields("id,n").await.unwrap();
@@ -55,7 +55,7 @@ async fn bulk_total(client: &Client, filter: &str) -> i64 {
 
 #[tokio::test]
 async fn the_first_of_a_list() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = client(&proxy.url);
         let title = unique("first");
@@ -115,7 +115,7 @@ async fn a_whole_collection_while_others_write() {
 
 #[tokio::test]
 async fn a_walk_without_the_id_in_its_fields() {
-    within(20, async {
+    within(60, async {
         let (server, client) = seeded(250).await;
         let walk = client.collection("bulk").get_full_list().batch_size(100).fields("n").filter("n >= 0 || n < 0");
         let all = walk.await.unwrap();
@@ -132,7 +132,7 @@ async fn a_walk_without_the_id_in_its_fields() {
 
 #[tokio::test]
 async fn a_sorted_walk_repeats_nothing() {
-    within(30, async {
+    within(60, async {
         let (server, client) = seeded(600).await;
         let bulk = client.collection("bulk");
         let mut walk = bulk.iterate().sort("-created,-n").batch_size(100).stream();
@@ -155,7 +155,7 @@ async fn a_sorted_walk_repeats_nothing() {
 
 #[tokio::test]
 async fn a_filter_too_long_to_extend() {
-    within(20, async {
+    within(60, async {
         let (server, client) = seeded(30).await;
         let long = format!("n >= 0 || text = '{}'", "x".repeat(3440));
         let all = client.collection("bulk").get_full_list().filter(long.as_str()).batch_size(10).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_filter_too_long_to_extend() {
 
 #[tokio::test]
 async fn records_one_by_one() {
-    within(20, async {
+    within(60, async {
         let (server, client) = seeded(350).await;
         let mut walk = client.collection("bulk").iterate().batch_size(100).stream();
         for _ in 0..10 {
@@ -190,7 +190,7 @@ async fn records_one_by_one() {
 
 #[tokio::test]
 async fn a_view_is_walked_too() {
-    within(20, async {
+    within(60, async {
         let server = kit().server().await;
         server.seed_like("posts", 25, json!({"title": "Post {n}"})).await;
         let all = client(&server.url).collection("posts_view").get_full_list().batch_size(10).await.unwrap();
@@ -201,7 +201,7 @@ async fn a_view_is_walked_too() {
 
 #[tokio::test]
 async fn records_by_their_ids() {
-    within(30, async {
+    within(60, async {
         let (server, client) = seeded(300).await;
         let bulk = client.collection("bulk");
         let all = bulk.get_full_list().await.unwrap();

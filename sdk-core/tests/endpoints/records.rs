@@ -15,7 +15,7 @@ struct Post {
 
 #[tokio::test]
 async fn a_record_from_create_to_delete() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let posts = client(&proxy.url).collection("posts").typed::<Post>();
         let title = unique("life");
@@ -38,7 +38,7 @@ async fn a_record_from_create_to_delete() {
 
 #[tokio::test]
 async fn expand_and_fields() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let (client, _) = new_user(&proxy.url).await;
         let user = client.auth().get_user().unwrap();
@@ -61,7 +61,7 @@ async fn expand_and_fields() {
 
 #[tokio::test]
 async fn what_the_server_refuses() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let guest = client(&proxy.url);
         let posts = guest.collection("posts");
@@ -93,7 +93,7 @@ async fn what_the_server_refuses() {
 
 #[tokio::test]
 async fn a_create_whose_answer_is_lost_is_made_once() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let posts = client(&proxy.url).collection("posts");
         let title = unique("lost");
@@ -113,7 +113,7 @@ async fn a_create_whose_answer_is_lost_is_made_once() {
 
 #[tokio::test]
 async fn superusers_see_and_do_all() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let root = superuser(&proxy.url).await;
         let made = root.collection("noaccess").create(&json!({"title": "x"})).await.unwrap();
@@ -130,7 +130,7 @@ async fn superusers_see_and_do_all() {
 
 #[tokio::test]
 async fn odd_ids_reach_nothing_else() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let posts = client(&proxy.url).collection("posts");
         for id in ["", ".", ".."] {
@@ -160,7 +160,7 @@ async fn odd_ids_reach_nothing_else() {
 
 #[tokio::test]
 async fn a_record_with_an_id_of_ones_own() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let posts = client(&proxy.url).collection("posts");
         let id = record_id();

@@ -89,7 +89,7 @@ fn shown_client(shown: &Shown, url: &str) -> Client {
 
 #[tokio::test]
 async fn passwords_tokens_and_the_key() {
-    within(30, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let shown = Shown::default();
         let _guard = listen(&shown);
@@ -199,7 +199,7 @@ async fn show_errors(shown: &Shown, proxy: &Proxy, client: &Client, email: &str)
 
 #[tokio::test]
 async fn codes_and_oauth2() {
-    within(30, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let shown = Shown::default();
         let _guard = listen(&shown);
@@ -236,7 +236,7 @@ async fn codes_and_oauth2() {
 
 #[tokio::test]
 async fn the_key_goes_with_calls_and_with_no_file_url() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let client = builder(&proxy.url).api_key(KEY).build().unwrap();
         client.collection("posts").get_list(1, 1).await.unwrap();

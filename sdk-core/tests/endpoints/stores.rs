@@ -33,7 +33,7 @@ fn folder() -> TempDir {
 
 #[tokio::test]
 async fn a_session_outlives_the_client() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let folder = folder();
         let path = folder.path().join("deep/er/session.json");
@@ -60,7 +60,7 @@ async fn a_session_outlives_the_client() {
 
 #[tokio::test]
 async fn a_corrupt_file_is_set_aside() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         for content in [&b"{\"token\": \"half"[..], b"", b"\xff\xfe\0", b"[]", b"{\"token\": \"\"}"] {
             let folder = folder();
@@ -83,7 +83,7 @@ async fn a_corrupt_file_is_set_aside() {
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_written() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let folder = folder();
         // A file in place of the folder stops root as well.
@@ -100,7 +100,7 @@ async fn a_folder_that_cannot_be_written() {
 #[cfg(unix)]
 #[tokio::test]
 async fn links_are_not_followed() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let folder = folder();
         let (target, link) = (folder.path().join("target"), folder.path().join("session.json"));
@@ -159,7 +159,7 @@ fn read_often(path: &Path, sessions: &[Session]) -> usize {
 
 #[tokio::test]
 async fn visitors_do_not_see_each_other() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let app = builder(&proxy.url).build().unwrap();
         let (one, two, guest) = (app.with_session(""), app.with_session(""), app.with_session(""));
@@ -183,7 +183,7 @@ async fn visitors_do_not_see_each_other() {
 
 #[tokio::test]
 async fn a_store_for_a_visitor() {
-    within(20, async {
+    within(60, async {
         let proxy = kit().proxy().await;
         let folder = folder();
         let path = folder.path().join("visitor.json");

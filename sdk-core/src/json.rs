@@ -345,6 +345,12 @@ impl Json {
     }
 
     /// A part of this text; shares the buffer.
+    /// The items of a page; none where this is no page.
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn page_items(&self) -> Option<Vec<Json>> {
+        self.get("items").map(|items| items.items())
+    }
+
     fn slice(&self, part: &[u8]) -> Json {
         Json { text: self.text.slice_ref(part) }
     }
@@ -719,6 +725,17 @@ mod serde_impl {
         pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
             serde_json::from_slice(&self.text)
                 .map_err(|e| Error::decode(&alloc::format!("the answer does not fit: {e}"), self.as_text()))
+        }
+
+        /// The items of a page, found in one pass; none where this is no page.
+        pub(crate) fn page_items(&self) -> Option<alloc::vec::Vec<Json>> {
+            #[derive(Deserialize)]
+            struct Page<'a> {
+                #[serde(borrow)]
+                items: alloc::vec::Vec<&'a RawValue>,
+            }
+            let page: Page<'_> = serde_json::from_str(self.as_text()).ok()?;
+            Some(page.items.iter().map(|item| self.slice(item.get().as_bytes())).collect())
         }
 
         /// Encodes any serde type.

@@ -91,10 +91,7 @@ impl<T> Action<ListResult<T>> {
 
 /// The items of a page as JSON.
 pub(crate) fn items(page: &Json) -> Result<Vec<Json>, Error> {
-    match page.get("items") {
-        Some(items) => Ok(items.items()),
-        None => Err(Error::decode("the answer is no list", page.as_text())),
-    }
+    page.page_items().ok_or_else(|| Error::decode("the answer is no list", page.as_text()))
 }
 
 /// Makes a list call and answers its first item.

@@ -69,8 +69,9 @@ impl Client {
         Client::of(builder.build()?)
     }
 
-    /// A blocking client around an async one that no other runtime uses: one of
-    /// [`with_session`](crate::Client::with_session), say.
+    /// A blocking client around an async one. From then on only this client may make its calls, and those of its
+    /// [`with_session`](crate::Client::with_session) family: a connection is driven by the runtime that opened it, and
+    /// this one only runs inside [`run`](Self::run).
     ///
     /// # Errors
     /// Kind `Configuration` where the system gives no timer or socket.

@@ -2,6 +2,9 @@
 //!
 //! A filter is the server's own language (`title ~ "rust" && created > "2026-01-01"`). Values from users belong in
 //! `{:name}` placeholders, never in the text: [`filter`] quotes them so that they can only ever be values.
+//!
+//! One limit is the server's: it looks for `@request.` in the whole filter, quoted values included, and answers 403 to
+//! everyone but superusers where it finds it.
 
 use alloc::{
     format,

@@ -36,6 +36,9 @@ use crate::{
 /// How much of an error's body is read.
 const ERROR_BODY_MAX: usize = 1024 * 1024;
 
+/// How long is waited for an error's body.
+const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
+
 /// How many characters of a redirect's target are shown.
 const TARGET_MAX: usize = 500;
 
@@ -271,7 +274,7 @@ impl Run<'_> {
 
     /// Prepares the session, within an explicit deadline.
     async fn prepare_session(&mut self) -> Result<(), Error> {
-        let limit = self.clock.attempt_limit().filter(|_| self.clock.explicit);
+        let limit = self.clock.prepare_limit();
         self.clock.hold();
         let preparing = Box::pin(self.client.session.prepare(self.client));
         let prepared = within(&*self.client.shared.runtime, limit, preparing).await;
@@ -282,7 +285,7 @@ impl Run<'_> {
     /// The gate's leave, where there is nothing to wait for.
     fn open_gate(&mut self) -> Option<Pass> {
         if self.call.passes_gate() {
-            return Some(Pass::Open { epoch: u64::MAX });
+            return Some(Pass::Open { epoch: self.client.shared.gate.epoch() });
         }
         let pass = self.client.shared.gate.open_pass()?;
         self.clock.resume();
@@ -295,18 +298,8 @@ impl Run<'_> {
             return Ok(pass);
         }
         self.clock.pause();
-        let gate = self.client.shared.gate.clone();
-        let wait = async {
-            match gate.pass(self.ticket, self.call.body.repeatable()).await {
-                Pass::Probe(probe) => {
-                    let delay = probe.at().saturating_sub(self.client.shared.runtime.uptime());
-                    self.client.shared.runtime.sleep(delay).await;
-                    Pass::Probe(probe)
-                }
-                open => open,
-            }
-        };
-        let Some(pass) = within(&*self.client.shared.runtime, self.clock.wait_limit(), wait).await else {
+        let wait = wait_at_gate(self.client, self.ticket, self.call.body.repeatable());
+        let Some(pass) = within(&*self.client.shared.runtime, Some(self.clock.wait_limit()), wait).await else {
             return Err(self.out_of_time());
         };
         if matches!(pass, Pass::Open { .. }) {
@@ -319,9 +312,16 @@ impl Run<'_> {
     async fn attempt(&mut self, pass: Pass, authorized: Authorized) -> Result<Option<Answer>, Error> {
         let (limit, probe, epoch) = match pass {
             Pass::Probe(probe) if !self.call.body.repeatable() => return Box::pin(self.probe_by_health(probe)).await,
-            Pass::Probe(probe) => (self.clock.probe_limit(), Some(probe), 0),
+            Pass::Probe(probe) => (Some(self.clock.probe_limit()), Some(probe), 0),
             Pass::Open { epoch } => (self.clock.attempt_limit(), None, epoch),
         };
+        if probe.as_ref().is_some_and(|probe| !probe.asks(self.clock.asks_until())) {
+            return Ok(None);
+        }
+        // What nobody will wait for is not sent.
+        if limit.is_some_and(|left| left.is_zero()) {
+            return Err(self.out_of_time());
+        }
         let outcome = self.send_in_time(limit, authorized).await?;
         self.settle(outcome, probe, epoch).await
     }
@@ -352,7 +352,13 @@ impl Run<'_> {
         }
         match (&sent, probe) {
             (Sent::Response(..) | Sent::Answer(..) | Sent::Error(..), Some(probe)) => probe.answered(),
-            (Sent::Answer(_), None) if self.call.passes_gate() => self.client.shared.gate.open(),
+            (Sent::Answer(_) | Sent::Error(..), None) if self.call.passes_gate() && verdict != Verdict::Asleep => {
+                self.client.shared.gate.answered(epoch);
+            }
+            // A broken connection says nothing about the instance, but asking again at once would be a herd.
+            (Sent::Failed(error), Some(probe)) if error.failure() == Failure::Broken => {
+                probe.still_asleep(self.client.shared.runtime.uptime(), None, self.random());
+            }
             // Without an answer the turn passes to the next call.
             (_, probe) => drop(probe),
         }
@@ -360,7 +366,8 @@ impl Run<'_> {
         let retries = self.client.shared.options.max_retries;
         match verdict {
             Verdict::Throttled if allowed && self.throttled < retries => {
-                let wait = sent.retry_after().unwrap_or_else(|| backoff(self.throttled, self.random()));
+                let said = sent.retry_after().filter(|wait| !wait.is_zero());
+                let wait = said.unwrap_or_else(|| backoff(self.throttled, self.random()));
                 self.throttled += 1;
                 self.wait_or(wait, sent).await
             }
@@ -373,12 +380,14 @@ impl Run<'_> {
         }
     }
 
-    /// 503 or a refused connection: closes the gate, and queues again if the call can be repeated.
+    /// 503 or a refused connection: closes the gate, and queues again if the call can be repeated. However long the
+    /// server says to wait: at least once in a cold-start time it is asked, so no later call is locked out for hours.
     fn asleep(&mut self, sent: Sent, probe: Option<Probe>, epoch: u64) -> Result<Option<Answer>, Error> {
         let (now, delay, random) = (self.client.shared.runtime.uptime(), sent.retry_after(), self.random());
+        let pause = delay.map(|delay| delay.min(self.clock.cold_start));
         match probe {
-            Some(probe) => probe.still_asleep(now, delay, random),
-            None => self.client.shared.gate.close(epoch, now, delay, random),
+            Some(probe) => probe.still_asleep(now, pause, random),
+            None => self.client.shared.gate.close(epoch, now, pause, random),
         }
         debug!(attempts = self.attempts, "the instance is asleep");
         self.clock.note_asleep(delay);
@@ -402,25 +411,29 @@ impl Run<'_> {
             throttled: 0,
             lost: 0,
         };
-        let limit = self.clock.probe_limit();
-        let authorized = self.client.session.token_at_hand(self.client);
-        let Ok(sent) = asking.send_in_time(limit, authorized).await else { return Err(self.out_of_time()) };
-        if verdict(sent.outcome(), true) != Verdict::Asleep {
-            match sent {
-                Sent::Failed(_) => drop(probe),
-                _ => probe.answered(),
-            }
+        if !probe.asks(self.clock.asks_until()) {
             return Ok(None);
         }
-        let (now, delay, random) = (self.client.shared.runtime.uptime(), sent.retry_after(), self.random());
-        probe.still_asleep(now, delay, random);
-        self.clock.note_asleep(delay);
+        let limit = Some(self.clock.probe_limit());
+        let authorized = self.client.session.token_at_hand(self.client);
+        let Ok(sent) = asking.send_in_time(limit, authorized).await else { return Err(self.out_of_time()) };
+        match (verdict(sent.outcome(), true), &sent) {
+            (Verdict::Asleep, _) => return self.asleep(sent, Some(probe), 0),
+            (Verdict::Lost, Sent::Failed(_)) => {
+                probe.still_asleep(self.client.shared.runtime.uptime(), None, self.random());
+            }
+            // The certificate, or the host's name: that is the call's end, as if it had asked itself.
+            (_, Sent::Failed(error)) => return Err(self.describe(Error::from(error.clone()))),
+            _ => probe.answered(),
+        }
         Ok(None)
     }
 
     /// Sleeps before another round; where that would pass the deadline, the last answer stands.
     async fn wait_or(&mut self, wait: Duration, sent: Sent) -> Result<Option<Answer>, Error> {
-        if self.clock.attempt_limit().is_some_and(|left| left <= wait) {
+        // A transfer has no deadline, but waiting is no progress.
+        let left = self.clock.attempt_limit().or_else(|| self.clock.stall_limit(&self.call));
+        if left.is_some_and(|left| left <= wait) {
             return sent.finish(self).map(Some);
         }
         debug!(attempts = self.attempts, wait_ms = millis(wait), "trying again");
@@ -438,7 +451,7 @@ impl Run<'_> {
 
     /// The deadline, or the cold-start timeout, has passed.
     fn out_of_time(&self) -> Error {
-        let (asleep, retry_after) = self.clock.asleep();
+        let (asleep, retry_after) = (self.clock.is_asleep(), self.clock.retry_after);
         if asleep && self.clock.cold_start_is_over() {
             self.client.shared.gate.gave_up();
             let waited = self.client.shared.options.cold_start_timeout.as_secs();
@@ -448,6 +461,27 @@ impl Run<'_> {
         }
         let what = if asleep { "the deadline passed while the instance was waking up" } else { "the deadline passed" };
         self.describe(Error::new(ErrorKind::Timeout, what).with_retry_after(retry_after))
+    }
+}
+
+/// Waits until the gate is open, or until it is this call's turn to ask and the delay is over.
+async fn wait_at_gate(client: &Client, ticket: u64, can_probe: bool) -> Pass {
+    let (gate, runtime) = (&client.shared.gate, &client.shared.runtime);
+    loop {
+        let mut pass = pin!(gate.pass(ticket, can_probe));
+        let probe = loop {
+            let (step, patience) = gate.patience(runtime.uptime());
+            match race(pass.as_mut(), runtime.sleep(patience)).await {
+                Race::First(Pass::Probe(probe)) => break probe,
+                Race::First(open) => return open,
+                Race::Second(()) => gate.overdue(step),
+            }
+        };
+        let delay = probe.at().saturating_sub(runtime.uptime());
+        // While it sleeps, health may have opened the gate.
+        if let Race::Second(()) = race(probe.lost(), runtime.sleep(delay)).await {
+            return Pass::Probe(probe);
+        }
     }
 }
 
@@ -589,14 +623,20 @@ fn shown_target(location: &str) -> String {
 async fn read_error(client: &Client, response: Response) -> Sent {
     let status = response.status;
     let delay = response.headers.get("Retry-After").and_then(|value| retry_after(value, client.shared.runtime.now()));
-    // An error whose body breaks off is still that error.
-    let body = read_all(response, ERROR_BODY_MAX).await.unwrap_or_default();
+    // An error whose body breaks off, or does not end, is still that error.
+    let body = within(&*client.shared.runtime, Some(ERROR_BODY_TIME), read_all(response, ERROR_BODY_MAX)).await;
+    let body = body.and_then(Result::ok).unwrap_or_default();
     Sent::Error(Error::from_answer(status, delay, &String::from_utf8_lossy(&body)), status)
 }
 
 /// Reads a body to its end, or to `max` bytes.
 pub(crate) async fn read_all(mut response: Response, max: usize) -> Result<Bytes, TransportError> {
+    let whole = response.body.length();
     let Some(first) = response.body.chunk().await? else { return Ok(Bytes::new()) };
+    // A short answer is there at once: its end need not be asked for.
+    if whole.is_some_and(|whole| usize::try_from(whole) == Ok(first.len())) {
+        return Ok(first);
+    }
     let Some(second) = response.body.chunk().await? else { return Ok(first) };
     let mut length = first.len().saturating_add(second.len());
     let mut chunks = alloc::vec![first, second];
@@ -623,16 +663,14 @@ async fn alongside<T>(main: impl Future<Output = T>, side: Option<Joined<Refresh
     .await
 }
 
-/// Completes when an upload has made no progress for `limit`.
+/// Completes when an upload has made no progress for `limit`, give or take an eighth of it.
 async fn stalled(runtime: &dyn Runtime, body: &Body, limit: Duration) {
-    let mut seen = None;
-    loop {
+    let (mut seen, mut still) = (taken(body), 0);
+    while still < 8 {
+        runtime.sleep(limit / 8).await;
         let sent = taken(body);
-        if seen == Some(sent) {
-            return;
-        }
-        seen = Some(sent);
-        runtime.sleep(limit).await;
+        still = if sent == seen { still + 1 } else { 0 };
+        seen = sent;
     }
 }
 
@@ -654,9 +692,11 @@ struct Clock {
     idle: Duration,
     cold_start: Duration,
     started: Duration,
-    paused_at: Option<Duration>,
+    /// Since when the default deadline stands still, and whether that is because the instance sleeps.
+    paused: Option<(Duration, bool)>,
     paused_for: Duration,
-    asleep_since: Option<Duration>,
+    /// How much of that the instance slept.
+    asleep_for: Duration,
     retry_after: Option<Duration>,
 }
 
@@ -678,11 +718,11 @@ impl Clock {
             limit,
             explicit,
             transfer,
-            idle: DEFAULT_TIMEOUT,
+            idle: options.transfer_idle_timeout,
             cold_start: options.cold_start_timeout,
-            paused_at: None,
+            paused: None,
             paused_for: Duration::ZERO,
-            asleep_since: None,
+            asleep_for: Duration::ZERO,
             retry_after: None,
         }
     }
@@ -691,21 +731,25 @@ impl Clock {
         self.runtime.uptime()
     }
 
+    /// The instance sleeps: the default deadline stands still.
     fn pause(&mut self) {
         let now = self.now();
-        self.asleep_since.get_or_insert(now);
-        self.hold();
+        self.paused.get_or_insert((now, true));
     }
 
     /// Stops the default deadline without the instance being asleep.
     fn hold(&mut self) {
         let now = self.now();
-        self.paused_at.get_or_insert(now);
+        self.paused.get_or_insert((now, false));
     }
 
     fn resume(&mut self) {
-        if let Some(at) = self.paused_at.take() {
-            self.paused_for = self.paused_for.saturating_add(self.now().saturating_sub(at));
+        if let Some((at, asleep)) = self.paused.take() {
+            let time = self.now().saturating_sub(at);
+            self.paused_for = self.paused_for.saturating_add(time);
+            if asleep {
+                self.asleep_for = self.asleep_for.saturating_add(time);
+            }
         }
     }
 
@@ -714,24 +758,30 @@ impl Clock {
         self.retry_after = retry_after.or(self.retry_after);
     }
 
-    /// Was the instance asleep, and what did it last say about when to come again?
-    fn asleep(&self) -> (bool, Option<Duration>) {
-        (self.asleep_since.is_some(), self.retry_after)
+    /// Is the call waiting for the instance to wake up?
+    fn is_asleep(&self) -> bool {
+        matches!(self.paused, Some((_, true)))
     }
 
     /// What is left for an attempt.
     fn attempt_limit(&self) -> Option<Duration> {
         let now = self.now();
-        let paused = self.paused_for.saturating_add(self.paused_at.map_or(Duration::ZERO, |at| now.saturating_sub(at)));
+        let paused =
+            self.paused_for.saturating_add(self.paused.map_or(Duration::ZERO, |(at, _)| now.saturating_sub(at)));
         let spent = now.saturating_sub(self.started);
         let counted = if self.explicit { spent } else { spent.saturating_sub(paused) };
         self.limit.map(|limit| limit.saturating_sub(counted))
     }
 
-    /// What is left of the time to wait for a sleeping instance.
+    /// What is left of the time to wait for a sleeping instance. A call that finds it asleep again after it was awake
+    /// has one time for both.
     fn cold_start_left(&self) -> Duration {
-        let since = self.asleep_since.unwrap_or_else(|| self.now());
-        self.cold_start.saturating_sub(self.now().saturating_sub(since))
+        let now = self.now();
+        let asleep = match self.paused {
+            Some((at, true)) => self.asleep_for.saturating_add(now.saturating_sub(at)),
+            _ => self.asleep_for,
+        };
+        self.cold_start.saturating_sub(asleep)
     }
 
     fn cold_start_is_over(&self) -> bool {
@@ -739,17 +789,25 @@ impl Clock {
     }
 
     /// What is left for waiting at the gate: the cold-start timeout, or an explicit deadline if that comes first.
-    fn wait_limit(&self) -> Option<Duration> {
-        let cold_start = self.cold_start_left();
-        match self.attempt_limit().filter(|_| self.explicit) {
-            Some(left) => Some(left.min(cold_start)),
-            None => Some(cold_start),
-        }
+    fn wait_limit(&self) -> Duration {
+        let explicit = self.attempt_limit().filter(|_| self.explicit);
+        self.cold_start_left().min(explicit.unwrap_or(Duration::MAX))
     }
 
     /// What is left for the probe's request: both limits hold, but one that is just over still gets an answer.
-    fn probe_limit(&self) -> Option<Duration> {
-        self.wait_limit().map(|left| left.max(Duration::from_millis(1)))
+    fn probe_limit(&self) -> Duration {
+        self.wait_limit().max(Duration::from_millis(1))
+    }
+
+    /// When a probe's request that begins now is over.
+    fn asks_until(&self) -> Duration {
+        self.now().saturating_add(self.probe_limit())
+    }
+
+    /// What is left for preparing the session, which may have to wait for a sleeping instance on its own.
+    fn prepare_limit(&self) -> Option<Duration> {
+        let left = self.attempt_limit()?;
+        Some(if self.explicit { left } else { left.saturating_add(self.cold_start) })
     }
 
     /// The time without progress after which a transfer fails; none for calls with a limit of their own.
@@ -758,7 +816,8 @@ impl Clock {
     }
 }
 
-/// How long a call may take where nobody said so, and how long a transfer may make no progress.
+/// How long a call may take where nobody said so; and how long a transfer may make no progress, unless
+/// `transfer_idle_timeout` says otherwise.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn millis(time: Duration) -> u64 {

@@ -19,7 +19,7 @@ use crate::{
         store::{MemoryStore, Store},
         token::Claims,
     },
-    call::{Call, decode},
+    call::{Call, DEFAULT_TIMEOUT, decode},
     endpoints::{self, custom},
     error::{Error, ErrorKind},
     files::Files,
@@ -73,6 +73,7 @@ struct Address {
 pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     pub(crate) cold_start_timeout: Duration,
+    pub(crate) transfer_idle_timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) accept_language: String,
     pub(crate) auth_collection: String,
@@ -676,6 +677,7 @@ impl Default for ClientBuilder {
             options: Options {
                 timeout: None,
                 cold_start_timeout: Duration::from_secs(60),
+                transfer_idle_timeout: DEFAULT_TIMEOUT,
                 max_retries: 5,
                 accept_language: "en-US".to_string(),
                 auth_collection: "users".to_string(),
@@ -740,6 +742,16 @@ options! {
     /// # Ok::<(), picobase::Error>(())
     /// ```
     cold_start_timeout(timeout: Duration) |b| b.options.cold_start_timeout = timeout;
+
+    /// How long an upload or download may make no progress: then an upload fails, and a download goes on with a new
+    /// connection. It holds where no timeout is set. Default: 30 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let client = picobase::Client::builder().url("http://h").transfer_idle_timeout(Duration::from_secs(10)).build()?;
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    transfer_idle_timeout(timeout: Duration) |b| b.options.transfer_idle_timeout = timeout;
 
     /// How often a call is repeated after a lost answer or a 429. Default: 5. Cold starts have their own limit.
     ///
@@ -886,6 +898,10 @@ impl ClientBuilder {
         }
         if self.options.timeout.is_some_and(|t| t.is_zero()) {
             return Err(Error::configuration("the timeout is zero").with_fix("Leave it out for the default of 30 s."));
+        }
+        if self.options.transfer_idle_timeout.is_zero() {
+            return Err(Error::configuration("the idle timeout of transfers is zero")
+                .with_fix("Leave it out for the default of 30 s."));
         }
         let runtime = match self.runtime.take() {
             Some(runtime) => runtime,

@@ -8,7 +8,7 @@ use alloc::{boxed::Box, sync::Arc};
 use core::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    task::Poll,
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -221,6 +221,25 @@ impl Runtime for TokioRuntime {
             tokio.spawn(work);
         }
     }
+}
+
+/// A waker that calls `wake`, for work that several callers share. On the web, where everything that is alive is polled
+/// again, it is the caller's own: nothing there may be shared between threads, as wakers must be.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn shared_waker(_own: &Waker, wake: impl Fn() + MaybeSend + MaybeSync + 'static) -> Waker {
+    struct Call<F>(F);
+    impl<F: Fn() + Send + Sync + 'static> alloc::task::Wake for Call<F> {
+        fn wake(self: Arc<Self>) {
+            (self.0)();
+        }
+    }
+    Waker::from(Arc::new(Call(wake)))
+}
+
+/// See above.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn shared_waker(own: &Waker, _wake: impl Fn() + 'static) -> Waker {
+    own.clone()
 }
 
 /// Which of two futures finished first.

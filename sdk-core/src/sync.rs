@@ -10,13 +10,13 @@ use core::{
 
 use futures_core::Stream;
 
-use crate::runtime::{BoxFuture, Lock, MaybeSend};
+use crate::runtime::{BoxFuture, Lock, MaybeSend, shared_waker};
 
 /// At most one run of a piece of work at a time; whoever asks meanwhile shares its result.
 ///
-/// No task is spawned: the callers that wait poll the work themselves. When the caller that polled it last goes away,
-/// the others are woken and one of them goes on, so a cancelled caller never cancels the work of the others. Work that
-/// nobody waits for stays in place until the next caller polls it.
+/// No task is spawned: the callers that wait poll the work themselves, all of them are woken for it, and whoever comes
+/// first goes on. So a caller that is cancelled, or that nobody polls, never holds up the others. When the last one
+/// goes away the work is dropped, unless it is [kept](Joined::keep): then it stays until the next caller polls it.
 pub(crate) struct SingleFlight<T> {
     current: Lock<Option<Arc<Flight<T>>>>,
 }
@@ -28,6 +28,10 @@ struct Flight<T> {
 struct FlightState<T> {
     work: Option<BoxFuture<'static, T>>,
     result: Option<T>,
+    /// Nobody may join any more: it has its result, was dropped, or panicked.
+    over: bool,
+    kept: bool,
+    joined: usize,
     waiting: Vec<(u64, Waker)>,
     next_id: u64,
 }
@@ -39,38 +43,38 @@ impl<T: Clone + MaybeSend + 'static> SingleFlight<T> {
 
     /// Joins the run that is under way, if one is.
     pub(crate) fn current(&self) -> Option<Joined<T>> {
-        self.current.with(|slot| match slot {
-            Some(flight) if !flight.finished() => Some(Joined::new(flight.clone())),
-            _ => None,
-        })
+        self.current.with(|slot| slot.as_ref().and_then(Joined::new))
     }
 
     /// Joins the run that is under way, or starts one.
     pub(crate) fn join_or_start(&self, start: impl FnOnce() -> BoxFuture<'static, T>) -> Joined<T> {
         self.current.with(|slot| {
-            if let Some(flight) = slot
-                && !flight.finished()
-            {
-                return Joined::new(flight.clone());
+            if let Some(joined) = slot.as_ref().and_then(Joined::new) {
+                return joined;
             }
-            let state = FlightState { work: Some(start()), result: None, waiting: Vec::new(), next_id: 0 };
+            let state = FlightState {
+                work: Some(start()),
+                result: None,
+                over: false,
+                kept: false,
+                joined: 1,
+                waiting: Vec::new(),
+                next_id: 0,
+            };
             let flight = Arc::new(Flight { state: Lock::new(state) });
             *slot = Some(flight.clone());
-            Joined::new(flight)
+            Joined { flight, id: 0 }
         })
     }
 
     /// Forgets the run that is under way: it goes on for those who wait, later callers start anew.
     pub(crate) fn forget(&self) {
-        self.current.with(|slot| *slot = None);
+        let forgotten = self.current.with(Option::take);
+        drop(forgotten);
     }
 }
 
 impl<T> Flight<T> {
-    fn finished(&self) -> bool {
-        self.state.with(|s| s.result.is_some())
-    }
-
     fn wake_all(&self) {
         let waiting = self.state.with(|s| mem::take(&mut s.waiting));
         for (_, waker) in waiting {
@@ -86,22 +90,51 @@ pub(crate) struct Joined<T> {
 }
 
 impl<T> Joined<T> {
-    fn new(flight: Arc<Flight<T>>) -> Self {
+    /// None where the run is over.
+    fn new(flight: &Arc<Flight<T>>) -> Option<Self> {
         let id = flight.state.with(|s| {
-            s.next_id = s.next_id.wrapping_add(1);
-            s.next_id
-        });
-        Joined { flight, id }
+            if s.over {
+                return None;
+            }
+            s.joined += 1;
+            s.next_id += 1;
+            Some(s.next_id)
+        })?;
+        Some(Joined { flight: flight.clone(), id })
+    }
+
+    /// Lets the work stay in its place when nobody waits for it any more.
+    pub(crate) fn keep(&self) {
+        self.flight.state.with(|s| s.kept = true);
     }
 }
 
-impl<T: Clone> Future for Joined<T> {
+/// Work that is being polled. It goes back to its place also where polling it panics: then those who wait are not left
+/// in the dark but run into the panic as well, and later callers start anew.
+struct Polled<'a, T> {
+    flight: &'a Flight<T>,
+    work: Option<BoxFuture<'static, T>>,
+    returned: bool,
+}
+
+impl<T> Drop for Polled<'_, T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.flight.state.with(|s| {
+                s.work = Some(work);
+                s.over |= !self.returned;
+            });
+        }
+    }
+}
+
+impl<T: Clone + MaybeSend + 'static> Future for Joined<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let id = self.id;
+        let (id, flight) = (self.id, &self.flight);
         // The work is polled outside the lock: it may wake, drop or start other callers.
-        let mut work = match self.flight.state.with(|s| {
+        let mut polled = match flight.state.with(|s| {
             if let Some(result) = &s.result {
                 return Err(Some(result.clone()));
             }
@@ -111,28 +144,43 @@ impl<T: Clone> Future for Joined<T> {
             }
             s.work.take().ok_or(None)
         }) {
-            Ok(work) => work,
+            Ok(work) => Polled { flight, work: Some(work), returned: false },
             Err(Some(result)) => return Poll::Ready(result),
             Err(None) => return Poll::Pending,
         };
-        match work.as_mut().poll(cx) {
-            Poll::Pending => {
-                self.flight.state.with(|s| s.work = Some(work));
-                Poll::Pending
+        let Some(work) = polled.work.as_mut() else { return Poll::Pending };
+        let weak = Arc::downgrade(flight);
+        let waker = shared_waker(cx.waker(), move || {
+            if let Some(flight) = weak.upgrade() {
+                flight.wake_all();
             }
-            Poll::Ready(result) => {
-                self.flight.state.with(|s| s.result = Some(result.clone()));
-                self.flight.wake_all();
-                Poll::Ready(result)
-            }
+        });
+        let outcome = work.as_mut().poll(&mut Context::from_waker(&waker));
+        polled.returned = true;
+        if let Poll::Ready(result) = &outcome {
+            let work = polled.work.take();
+            flight.state.with(|s| (s.result, s.over) = (Some(result.clone()), true));
+            drop(work);
+            flight.wake_all();
         }
+        outcome
     }
 }
 
 impl<T> Drop for Joined<T> {
     fn drop(&mut self) {
-        // The work may hold this caller's waker: let the others poll it with theirs.
-        self.flight.state.with(|s| s.waiting.retain(|(id, _)| *id != self.id));
+        let abandoned = self.flight.state.with(|s| {
+            s.waiting.retain(|(id, _)| *id != self.id);
+            s.joined = s.joined.saturating_sub(1);
+            if s.joined > 0 || s.kept {
+                return None;
+            }
+            s.over = true;
+            s.work.take()
+        });
+        // Dropped outside the lock: it may do anything.
+        drop(abandoned);
+        // On the web the work may hold this caller's waker: let the others poll it with theirs.
         self.flight.wake_all();
     }
 }

@@ -301,6 +301,7 @@ impl SessionState {
     fn refresh_beside(&self, client: &Client) -> Joined<RefreshRun> {
         let running = self.refreshing.current();
         let joined = self.refresh(client);
+        joined.keep();
         if running.is_none() {
             let beside = self.refresh(client);
             client.shared.runtime.spawn(boxed(async move { drop(beside.await) }));
@@ -629,7 +630,12 @@ fn sign_in(client: Client, credentials: Credentials) -> BoxFuture<'static, Resul
 async fn ask(client: &Client, token: SecretString, collection: &str) -> Result<Session, Error> {
     let mut call = Call::new(endpoints::AUTH_REFRESH, &[("c", collection)]);
     call.identity = Identity::Token(token);
-    Session::from_answer(&execute(client, call).await?.json())
+    let session = Session::from_answer(&execute(client, call).await?.json())?;
+    // One that says nothing would be asked for again and again.
+    match Claims::read(session.token()) {
+        Some(_) => Ok(session),
+        None => Err(Error::decode("the server's token cannot be read", "")),
+    }
 }
 
 /// Only these answers say that a session is over; anything else says that the server could not tell.

@@ -18,7 +18,7 @@ use futures_core::Stream;
 
 use super::Progress;
 use crate::{
-    call::{Call, DEFAULT_TIMEOUT, Limit, Payload, execute},
+    call::{Call, Limit, Payload, execute},
     client::Client,
     error::{Error, ErrorKind},
     retry::backoff,
@@ -169,7 +169,7 @@ impl Download {
         };
         let mut transfer = Transfer {
             deadline: timeout.map(|timeout| started.saturating_add(timeout)),
-            idle: (self.call.limit != Limit::Never).then_some(DEFAULT_TIMEOUT),
+            idle: (self.call.limit != Limit::Never).then_some(self.client.shared.options.transfer_idle_timeout),
             client: self.client,
             call: self.call,
             protected: self.protected,
@@ -347,16 +347,17 @@ fn next_piece(mut transfer: Transfer) -> Step<Transfer, Result<Bytes, Error>> {
 impl Transfer {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
+            let (left, limit) = (self.left(), self.limit());
             let Some(response) = &mut self.response else {
                 self.open().await?;
                 continue;
             };
             let runtime = self.client.shared.runtime.clone();
-            let left = self.deadline.map(|deadline| deadline.saturating_sub(runtime.uptime()));
-            let limit = left.into_iter().chain(self.idle).min();
             let failure = match within(&*runtime, limit, response.body.chunk()).await {
                 Some(Ok(Some(piece))) => return Ok(Some(self.count(piece))),
-                Some(Ok(None)) if self.total.is_none_or(|total| total == self.offset) => return Ok(None),
+                Some(Ok(None)) if self.total.is_none() => return Ok(None),
+                // All bytes are there, whatever became of the connection.
+                Some(Ok(None) | Err(_)) | None if self.total == Some(self.offset) => return Ok(None),
                 Some(Ok(None)) => Error::new(ErrorKind::Network, "the download ended before its end"),
                 Some(Err(error)) => Error::from(error),
                 None if left.is_some_and(|left| limit == Some(left)) => {
@@ -366,6 +367,16 @@ impl Transfer {
             };
             self.wait_to_resume(failure).await?;
         }
+    }
+
+    /// What is left of the deadline.
+    fn left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_sub(self.client.shared.runtime.uptime()))
+    }
+
+    /// How long the next piece may take.
+    fn limit(&self) -> Option<Duration> {
+        self.left().into_iter().chain(self.idle).min()
     }
 
     fn count(&mut self, piece: Bytes) -> Bytes {
@@ -385,6 +396,9 @@ impl Transfer {
         }
         let wait = backoff(self.failures, random_fraction(&*self.client.shared.runtime));
         self.failures += 1;
+        if self.left().is_some_and(|left| left <= wait) {
+            return Err(failure.with_attempts(self.failures));
+        }
         tracing::debug!(offset = self.offset, "the download broke off and is resumed");
         self.client.shared.runtime.sleep(wait).await;
         Ok(())
@@ -396,8 +410,8 @@ impl Transfer {
         if self.protected && call.query.get("token").is_none() {
             call.query.set("token", self.client.files().get_token().await?);
         }
-        if let Some(deadline) = self.deadline {
-            call.limit = Limit::After(deadline.saturating_sub(self.client.shared.runtime.uptime()));
+        if let Some(left) = self.left() {
+            call.limit = Limit::After(left);
         }
         if self.offset > 0 {
             call.headers.set("Range", format!("bytes={}-", self.offset));
@@ -405,7 +419,11 @@ impl Transfer {
                 call.headers.set("If-Range", validator.clone());
             }
         }
-        let answer = execute(&self.client, call).await?;
+        let answer = match execute(&self.client, call).await {
+            // The file is shorter now than what we have of it.
+            Err(error) if error.status() == 416 && self.offset > 0 => return Err(changed()),
+            answer => answer?,
+        };
         let Payload::Stream(response) = answer.payload else {
             return Err(Error::decode("the answer is no file", ""));
         };
@@ -445,7 +463,7 @@ impl Transfer {
         }
         let mut skipped = 0u64;
         while skipped < self.offset {
-            let chunk = within(&*self.client.shared.runtime, self.idle, response.body.chunk()).await;
+            let chunk = within(&*self.client.shared.runtime, self.limit(), response.body.chunk()).await;
             let Some(Ok(Some(piece))) = chunk else {
                 // Broke off again: the next attempt begins anew.
                 return self.wait_to_resume(Error::new(ErrorKind::Network, "the download broke off again")).await;

@@ -20,7 +20,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::{
-    auth::session::{Authorized, RefreshRun},
+    auth::{
+        Session,
+        session::{Authorized, RefreshRun},
+        token::Claims,
+    },
     client::{CallReport, Client, Outgoing},
     endpoints::{self, Caller, Endpoint},
     error::{Error, ErrorKind},
@@ -173,6 +177,18 @@ impl Answer {
     pub(crate) fn decode<T: FromJson>(mut self) -> Result<T, Error> {
         let answer = Answer::new(self.status, self.take());
         answer.required().and_then(T::from_json).map_err(|error| self.describe(error))
+    }
+
+    /// The session in the answer to a sign-in or refresh. One whose token says nothing is none: it would be asked for
+    /// again and again.
+    pub(crate) fn session(mut self) -> Result<Session, Error> {
+        let answer = Answer::new(self.status, self.take());
+        let session = answer.required().and_then(|json| Session::from_answer(&json));
+        let readable = session.and_then(|session| match Claims::read(session.token()) {
+            Some(_) => Ok(session),
+            None => Err(Error::decode("the server's token cannot be read", "")),
+        });
+        readable.map_err(|error| self.describe(error))
     }
 
     /// Checks that the answer is empty or JSON: anything else came from somewhere else.

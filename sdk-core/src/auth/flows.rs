@@ -435,7 +435,7 @@ impl IntoFuture for Impersonate {
 pub(crate) fn sign_in(client: Client, call: Call) -> BoxFuture<'static, Result<Session, Error>> {
     Box::pin(async move {
         let answer = execute(&client, call).await?;
-        let session = Session::from_answer(&answer.json())?;
+        let session = answer.session()?;
         client.session.begin(&client, &session).await?;
         Ok(session)
     })
@@ -449,7 +449,7 @@ pub(crate) fn nothing(client: Client, call: Call) -> BoxFuture<'static, Result<(
 fn impersonate(client: Client, call: Call) -> BoxFuture<'static, Result<Client, Error>> {
     Box::pin(async move {
         let answer = execute(&client, call).await?;
-        Ok(client.with_session(Session::from_answer(&answer.json())?))
+        Ok(client.with_session(answer.session()?))
     })
 }
 
@@ -514,7 +514,7 @@ async fn password_changed(client: &Client, session: &Session, records: &[&Json],
     let mut call = Call::new(endpoints::AUTH_PASSWORD, &[("c", &collection)]);
     call.body = Body::Json(body);
     let signed_in = match execute(client, call).await {
-        Ok(answer) => Session::from_answer(&answer.json()),
+        Ok(answer) => answer.session(),
         Err(error) => Err(error),
     };
     match signed_in {

@@ -630,12 +630,7 @@ fn sign_in(client: Client, credentials: Credentials) -> BoxFuture<'static, Resul
 async fn ask(client: &Client, token: SecretString, collection: &str) -> Result<Session, Error> {
     let mut call = Call::new(endpoints::AUTH_REFRESH, &[("c", collection)]);
     call.identity = Identity::Token(token);
-    let session = Session::from_answer(&execute(client, call).await?.json())?;
-    // One that says nothing would be asked for again and again.
-    match Claims::read(session.token()) {
-        Some(_) => Ok(session),
-        None => Err(Error::decode("the server's token cannot be read", "")),
-    }
+    execute(client, call).await?.session()
 }
 
 /// Only these answers say that a session is over; anything else says that the server could not tell.

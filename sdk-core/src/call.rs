@@ -227,9 +227,11 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
         attempts: 0,
         throttled: 0,
         lost: 0,
+        unsure: false,
     };
     // Pinned where they are made, futures are not copied into each other: a large one would be, at every level.
     let result = pin!(run.finish()).instrument(span).await;
+    let result = result.map_err(|error| if run.unsure { error.with_unsure() } else { error });
     report.finish(run.attempts, &result);
     result
 }
@@ -249,6 +251,8 @@ struct Run<'a> {
     attempts: u32,
     throttled: u32,
     lost: u32,
+    /// A request may have been processed although its answer did not come.
+    unsure: bool,
 }
 
 impl Run<'_> {
@@ -357,12 +361,16 @@ impl Run<'_> {
                 },
             }
         };
-        result.ok_or_else(|| self.out_of_time())
+        result.ok_or_else(|| {
+            self.unsure = true;
+            self.out_of_time()
+        })
     }
 
     /// Decides what an outcome means for this call and for the gate.
     async fn settle(&mut self, sent: Sent, probe: Option<Probe>, epoch: u64) -> Result<Option<Answer>, Error> {
         let verdict = verdict(sent.outcome(), self.call.harmless());
+        self.unsure |= sent.is_unsure();
         if verdict == Verdict::Asleep && !self.call.passes_gate() {
             return self.asleep(sent, probe, epoch);
         }
@@ -426,6 +434,7 @@ impl Run<'_> {
             attempts: 0,
             throttled: 0,
             lost: 0,
+            unsure: false,
         };
         if !probe.asks(self.clock.asks_until()) {
             return Ok(None);
@@ -520,6 +529,15 @@ impl Sent {
             Sent::Response(response) => Outcome::Status(response.status),
             Sent::Error(_, status) => Outcome::Status(*status),
             Sent::Failed(error) => Outcome::Failed(error.failure()),
+        }
+    }
+
+    /// May the server have processed the request without our knowing what came of it?
+    fn is_unsure(&self) -> bool {
+        match self {
+            Sent::Error(_, status) => matches!(status, 200..300 | 502 | 504),
+            Sent::Failed(error) => error.failure() == Failure::Broken,
+            Sent::Answer(_) | Sent::Response(_) => false,
         }
     }
 

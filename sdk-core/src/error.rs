@@ -163,6 +163,7 @@ struct Inner {
     body: Option<String>,
     item: Option<usize>,
     maybe_created: Option<String>,
+    unsure: bool,
 }
 
 impl Error {
@@ -189,6 +190,7 @@ impl Error {
             body: None,
             item: None,
             maybe_created: None,
+            unsure: false,
         }))
     }
 
@@ -276,6 +278,15 @@ impl Error {
 
     pub(crate) fn with_maybe_created(self, id: &str) -> Error {
         self.edit(|inner| inner.maybe_created = Some(id.to_string()))
+    }
+
+    /// A request of the call may have been processed although its answer did not come.
+    pub(crate) fn with_unsure(self) -> Error {
+        self.edit(|inner| inner.unsure = true)
+    }
+
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.0.unsure
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Error {

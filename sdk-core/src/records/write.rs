@@ -1,7 +1,7 @@
 //! Creating, changing and deleting records.
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
-use core::future::IntoFuture;
+use core::{future::IntoFuture, time::Duration};
 
 use crate::{
     action::call_options,
@@ -131,10 +131,10 @@ impl<T: FromJson> Write<T> {
             && is_own_record(&self.client, self.call.param("c"), self.call.param("id"));
         let body = self.body.clone();
         self.call.body = Form::body(self.body, self.files, self.progress);
-        let call = self.call.clone();
+        let (call, started) = (self.call.clone(), self.client.shared.runtime.uptime());
         let answer = match (execute(&self.client, self.call).await, chosen) {
             (Ok(answer), _) => answer.required()?,
-            (Err(error), Some(id)) => find_created(&self.client, &call, &id, error).await?,
+            (Err(error), Some(id)) => find_created(&self.client, &call, &id, started, error).await?,
             (Err(error), None) => return Err(error),
         };
         if own {
@@ -186,22 +186,42 @@ pub(crate) fn random_id(client: &Client) -> Result<String, Error> {
     Ok(out)
 }
 
-/// A create failed. If its id is taken although we chose it, an earlier attempt made the record: reads it back.
-async fn find_created(client: &Client, call: &Call, id: &str, error: Error) -> Result<Json, Error> {
-    let id_taken = error.attempts() > 1 && error.field("id").is_some();
-    let lost = matches!(error.kind(), ErrorKind::Network | ErrorKind::Timeout) || matches!(error.status(), 502 | 504);
-    if !id_taken {
-        return Err(if lost { error.with_maybe_created(id) } else { error });
+/// A create whose id we chose failed. Where an earlier attempt of it may have been processed, the record may be there
+/// all the same: if something of it is taken already, reads it back.
+async fn find_created(client: &Client, call: &Call, id: &str, started: Duration, error: Error) -> Result<Json, Error> {
+    if !error.is_unsure() {
+        return Err(error);
     }
-    let mut read = Call::new(endpoints::RECORDS_ONE, &[("c", call.param("c")), ("id", id)]);
-    read.limit = call.limit;
-    for name in ["expand", "fields"] {
-        read.query.set(name, call.query.get(name));
+    let answered = error.status() == 400;
+    // The server tells of one value that is taken: the id, or another that must be unique and that we sent with it.
+    let taken = answered && (error.kind() == ErrorKind::Conflict || error.field("id").is_some());
+    if !taken {
+        // What was refused the last time was refused before.
+        return Err(if answered { error } else { error.with_maybe_created(id) });
     }
-    match execute(client, read).await {
+    match execute(client, read_back(client, call, id, started)).await {
         Ok(answer) => answer.required(),
         Err(_) => Err(error.with_maybe_created(id)),
     }
+}
+
+/// Reads a record as it was created: with the same parameters, headers and deadline.
+fn read_back(client: &Client, call: &Call, id: &str, started: Duration) -> Call {
+    let mut read = Call::new(endpoints::RECORDS_ONE, &[("c", call.param("c")), ("id", id)]);
+    let limit = match call.limit {
+        Limit::After(limit) => Some(limit),
+        Limit::Default => client.shared.options.timeout,
+        Limit::Never => None,
+    };
+    let spent = client.shared.runtime.uptime().saturating_sub(started);
+    read.limit = limit.map_or(call.limit, |limit| Limit::After(limit.saturating_sub(spent)));
+    for name in ["expand", "fields"] {
+        read.query.set(name, call.query.get(name));
+    }
+    for (name, value) in call.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Content-Type")) {
+        read.headers.set(name, value);
+    }
+    read
 }
 
 /// Makes a delete call; deleting one's own record signs out.

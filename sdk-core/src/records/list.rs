@@ -97,9 +97,9 @@ pub(crate) fn items(page: &Json) -> Result<Vec<Json>, Error> {
 /// Makes a list call and answers its first item.
 pub(crate) fn first_of_list<T: FromJson>(client: Client, call: Call) -> BoxFuture<'static, Result<T, Error>> {
     Box::pin(async move {
-        let page = execute(&client, call).await?.json();
-        match items(&page)?.into_iter().next() {
-            Some(first) => T::from_json(first),
+        let first = |page: Json| items(&page)?.into_iter().next().map(T::from_json).transpose();
+        match execute(&client, call).await?.read(first)? {
+            Some(first) => Ok(first),
             None => Err(Error::not_found("the filter finds no record")
                 .with_fix("Check the filter; records that the list rule hides are not found either.")),
         }
@@ -140,8 +140,8 @@ impl<T: FromJson> GetMany<T> {
         for filter in id_filters(&self.collection.client, &self.ids)? {
             let mut call = self.call.clone();
             call.query.set("perPage", MANY_MAX).set("filter", filter);
-            let page = execute(&self.collection.client, call).await?.json();
-            found.extend(items(&page)?.into_iter().map(|item| (item.get_str("id").unwrap_or_default(), item)));
+            let page = execute(&self.collection.client, call).await?.read(|page| items(&page))?;
+            found.extend(page.into_iter().map(|item| (item.get_str("id").unwrap_or_default(), item)));
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
         let mut many = Many { records: Vec::with_capacity(self.ids.len()), missing: Vec::new() };

@@ -2,6 +2,7 @@
 
 mod batch;
 mod collection;
+mod ends;
 mod list;
 #[cfg(feature = "std")]
 mod record;

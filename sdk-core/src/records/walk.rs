@@ -3,7 +3,7 @@
 //! Where no sort was asked for, the walk is by keyset: each page asks for ids behind the last one seen, so writes
 //! during the walk neither shift records out of it nor repeat them, and late pages cost no more than early ones.
 
-use alloc::{boxed::Box, collections::VecDeque, format, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 use core::{
     future::IntoFuture,
     pin::Pin,
@@ -14,6 +14,7 @@ use futures_core::Stream;
 
 use super::{
     Collection,
+    ends::{self, End, Gap},
     list::{FILTER_MAX, add_id_field, items},
 };
 use crate::{
@@ -106,6 +107,9 @@ impl<T: FromJson> FullList<T> {
 
     async fn collect(self) -> Result<Vec<T>, Error> {
         let mut pages = Pages::new(self.collection.client.clone(), self.call, self.batch_size);
+        if let Place::Key(gap) = pages.place {
+            return ends::collect(gap, pages.keeps_id).await;
+        }
         let mut all = Vec::new();
         while let Some(page) = core::future::poll_fn(|cx| pages.poll_page(cx)).await? {
             // The next page is on its way while this one is decoded: on a runtime with one thread the request only
@@ -200,8 +204,8 @@ impl core::fmt::Debug for Pages {
 
 /// How far a walk has come.
 enum Place {
-    /// Behind this id.
-    Key { filter: String, last: String },
+    /// What is left by id.
+    Key(Gap),
     /// At this page; the ids seen so far are sorted.
     Page { next: u32, seen: Vec<String> },
 }
@@ -210,10 +214,11 @@ impl Pages {
     fn new(client: Client, mut call: Call, batch_size: u32) -> Pages {
         let keeps_id = add_id_field(&mut call);
         let filter: String = call.query.get("filter").unwrap_or_default().into();
-        // `(filter) && id > "…"` must stay within the server's limit; ids have 15 characters, or a few more.
-        let fits = filter.chars().count().saturating_add(64) <= FILTER_MAX;
+        // `(filter) && id > "…" && id < "…"` must stay within the server's limit; ids have 15 characters, or a few more.
+        let fits = filter.chars().count().saturating_add(128) <= FILTER_MAX;
         let place = if call.query.get("sort").is_none() && fits {
-            Place::Key { filter, last: String::new() }
+            let (after, before) = (String::new(), String::new());
+            Place::Key(Gap { client: client.clone(), call: call.clone(), filter, after, before, batch_size })
         } else {
             Place::Page { next: 1, seen: Vec::new() }
         };
@@ -236,24 +241,14 @@ impl Pages {
     }
 
     fn next_call(&self) -> Result<Call, Error> {
-        let mut call = self.call.clone();
-        call.query.set("perPage", self.batch_size).set("skipTotal", true);
         match &self.place {
-            Place::Key { filter, last } => {
-                call.query.set("page", 1).set("sort", "id");
-                let behind = self.client.filter("id > {:last}", crate::params! { "last" => last.as_str() })?;
-                let filter = match (filter.as_str(), last.as_str()) {
-                    (filter, "") => filter.into(),
-                    ("", _) => behind,
-                    (filter, _) => format!("({filter}) && {behind}"),
-                };
-                call.query.set("filter", if filter.is_empty() { None } else { Some(filter) });
-            }
+            Place::Key(gap) => gap.call(End::Low),
             Place::Page { next, .. } => {
-                call.query.set("page", *next);
+                let mut call = self.call.clone();
+                call.query.set("page", *next).set("perPage", self.batch_size).set("skipTotal", true);
+                Ok(call)
             }
         }
-        Ok(call)
     }
 
     /// Lets the fetch that is under way go on.
@@ -287,11 +282,11 @@ impl Pages {
         let full = items.len() >= usize::try_from(self.batch_size).unwrap_or(usize::MAX);
         self.done = !full;
         match &mut self.place {
-            Place::Key { last, .. } => {
+            Place::Key(gap) => {
                 if let Some(id) = items.last().and_then(|item| item.get_str("id")) {
                     // A server that does not move on would keep the walk going for ever.
-                    self.done |= id <= *last;
-                    *last = id;
+                    self.done |= id <= gap.after;
+                    gap.after = id;
                 } else {
                     self.done = true;
                 }

@@ -6,7 +6,7 @@ use core::{future::IntoFuture, time::Duration};
 use crate::{
     action::call_options,
     auth::{is_own_record, own_record_written},
-    call::{Call, Limit, execute},
+    call::{Answer, Call, Limit, execute},
     client::Client,
     endpoints,
     error::{Error, ErrorKind},
@@ -133,14 +133,14 @@ impl<T: FromJson> Write<T> {
         self.call.body = Form::body(self.body, self.files, self.progress);
         let (call, started) = (self.call.clone(), self.client.shared.runtime.uptime());
         let answer = match (execute(&self.client, self.call).await, chosen) {
-            (Ok(answer), _) => answer.required()?,
+            (Ok(answer), _) => answer,
             (Err(error), Some(id)) => find_created(&self.client, &call, &id, started, error).await?,
             (Err(error), None) => return Err(error),
         };
         if own {
-            own_record_written(&self.client, &body, &answer).await?;
+            own_record_written(&self.client, &body, &answer.required()?).await?;
         }
-        T::from_json(answer)
+        answer.decode()
     }
 
     /// The id in the body, or a new one put there.
@@ -188,7 +188,7 @@ pub(crate) fn random_id(client: &Client) -> Result<String, Error> {
 
 /// A create whose id we chose failed. Where an earlier attempt of it may have been processed, the record may be there
 /// all the same: if something of it is taken already, reads it back.
-async fn find_created(client: &Client, call: &Call, id: &str, started: Duration, error: Error) -> Result<Json, Error> {
+async fn find_created(client: &Client, call: &Call, id: &str, started: Duration, error: Error) -> Result<Answer, Error> {
     if !error.is_unsure() {
         return Err(error);
     }
@@ -199,10 +199,8 @@ async fn find_created(client: &Client, call: &Call, id: &str, started: Duration,
         // What was refused the last time was refused before.
         return Err(if answered { error } else { error.with_maybe_created(id) });
     }
-    match execute(client, read_back(client, call, id, started)).await {
-        Ok(answer) => answer.required(),
-        Err(_) => Err(error.with_maybe_created(id)),
-    }
+    let read = execute(client, read_back(client, call, id, started)).await;
+    read.map_err(|_| error.with_maybe_created(id))
 }
 
 /// Reads a record as it was created: with the same parameters, headers and deadline.

@@ -32,6 +32,8 @@ pub struct ReqwestTransport {
     last_use: Mutex<Option<Instant>>,
     origin: Mutex<Option<Arc<Origin>>>,
     boundaries: AtomicU64,
+    /// May the client follow redirects? Those that are built here do not.
+    may_redirect: bool,
 }
 
 /// Scheme, host and port of the last request: parsed once, and not again for every call.
@@ -43,7 +45,7 @@ struct Origin {
 
 impl ReqwestTransport {
     /// Uses a client of your own. Build it with `redirect(Policy::none())`: calls must follow no redirect, and one that
-    /// was followed all the same is reported as an error.
+    /// was followed all the same is reported as an error, after reqwest has sent the headers along to the target.
     ///
     /// ```
     /// use picobase::{Client, transport::ReqwestTransport};
@@ -52,7 +54,13 @@ impl ReqwestTransport {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new(client: reqwest::Client) -> Self {
-        ReqwestTransport { client, last_use: Mutex::new(None), origin: Mutex::new(None), boundaries: AtomicU64::new(0) }
+        ReqwestTransport {
+            client,
+            last_use: Mutex::new(None),
+            origin: Mutex::new(None),
+            boundaries: AtomicU64::new(0),
+            may_redirect: true,
+        }
     }
 
     /// Finishes a client that is being built: no redirects, and a dead peer is noticed within 75 seconds.
@@ -64,7 +72,7 @@ impl ReqwestTransport {
             .tcp_keepalive_interval(Duration::from_secs(15))
             .tcp_keepalive_retries(3)
             .build()
-            .map(ReqwestTransport::new)
+            .map(|client| ReqwestTransport { may_redirect: false, ..ReqwestTransport::new(client) })
             .map_err(|e| {
                 Error::configuration(format!("the HTTP client cannot be built: {}", root_cause(&e)))
                     .with_fix("Check SSL_CERT_FILE, the proxy variables, and the options of the HTTP client.")
@@ -92,17 +100,19 @@ impl ReqwestTransport {
 
     /// Parses a URL, from its path on where its origin is known.
     fn url(&self, text: &str) -> Result<reqwest::Url, TransportError> {
-        let Some((origin, path)) = split_origin(text) else { return parse(text) };
-        let mut known = self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if known.as_ref().is_none_or(|known| known.text != origin) {
+        let known = self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known
+            && let Some(path) = text.strip_prefix(known.text.as_str())
+            && is_plain_path(path)
+        {
+            return known.url.join(path).map_err(|e| invalid("the URL", &e));
+        }
+        let url = parse(text)?;
+        if let Some(origin) = plain_origin(text) {
             let fresh = Arc::new(Origin { text: origin.to_string(), url: parse(origin)? });
-            known = Some(fresh.clone());
             *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
         }
-        match known {
-            Some(known) => known.url.join(path).map_err(|e| invalid("the URL", &e)),
-            None => parse(text),
-        }
+        Ok(url)
     }
 
     fn request(&self, request: Request) -> Result<reqwest::Request, TransportError> {
@@ -153,12 +163,12 @@ impl Transport for ReqwestTransport {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
         Box::pin(async move {
             let request = self.request(request)?;
-            let asked = request.url().clone();
+            let asked = self.may_redirect.then(|| request.url().clone());
             self.settle().await;
             let answer = self.client.execute(request).await;
             self.used();
             let answer = answer.map_err(|e| failed(&e))?;
-            if *answer.url() != asked {
+            if asked.is_some_and(|asked| *answer.url() != asked) {
                 return Err(TransportError::new(
                     Failure::Redirected,
                     format!("the HTTP client followed a redirect to {}", crate::url::redact(answer.url().as_str())),
@@ -173,19 +183,25 @@ fn parse(url: &str) -> Result<reqwest::Url, TransportError> {
     reqwest::Url::parse(url).map_err(|e| invalid("the URL", &e))
 }
 
-/// The origin of a plain http(s) URL and the rest; none for URLs that a parser reads in ways of its own.
-fn split_origin(url: &str) -> Option<(&str, &str)> {
+/// The origin of an http(s) URL; none for URLs that a parser reads in ways of its own.
+fn plain_origin(url: &str) -> Option<&str> {
     let host = if url.starts_with("https://") { 8 } else { "http://".len() };
-    // All that is visible in ASCII, but neither @ nor the backslash.
-    let plain = |b: u8| matches!(b, b'!'..=b'?' | b'A'..=b'[' | b']'..=b'~');
-    if !(url.starts_with("http://") || host == 8) || !url.bytes().all(plain) {
+    if !(url.starts_with("http://") || host == 8) {
         return None;
     }
-    let end = url.get(host..)?.bytes().position(|b| matches!(b, b'/' | b'?' | b'#'))?;
-    let path = (end > 0).then_some(host.checked_add(end)?)?;
-    let (origin, rest) = url.split_at_checked(path)?;
-    // Two slashes would begin another host.
-    (rest.starts_with('/') && !rest.starts_with("//")).then_some((origin, rest))
+    let length = url.get(host..)?.bytes().position(|b| matches!(b, b'/' | b'?' | b'#'))?;
+    let (origin, path) = url.split_at_checked(host.checked_add(length)?)?;
+    let plain = length > 0 && !origin.contains(['@', '\\']) && origin.bytes().all(|b| b.is_ascii_graphic());
+    (plain && is_plain_path(path)).then_some(origin)
+}
+
+/// A path, with or without a query, that stays on its origin: a second slash, or what parsers take for one, would begin
+/// another host, and blanks are dropped by them.
+fn is_plain_path(path: &str) -> bool {
+    // Not `all`: without the early exit the loop is done in a few wide steps.
+    path.bytes().fold(true, |plain, b| plain & b.is_ascii_graphic() & (b != b'\\'))
+        && path.starts_with('/')
+        && !path.starts_with("//")
 }
 
 fn invalid(what: &str, e: &dyn StdError) -> TransportError {
@@ -210,16 +226,21 @@ fn set_type(out: &mut reqwest::Request, content_type: &str) -> Result<(), Transp
     Ok(())
 }
 
+/// The header fields that the core reads; the others are not worth a copy.
+const READ: [reqwest::header::HeaderName; 6] = [
+    reqwest::header::CONTENT_LENGTH,
+    reqwest::header::RETRY_AFTER,
+    reqwest::header::LOCATION,
+    reqwest::header::CONTENT_RANGE,
+    reqwest::header::ETAG,
+    reqwest::header::LAST_MODIFIED,
+];
+
 fn response(answer: reqwest::Response) -> Response {
     let mut headers = Headers::new();
-    headers.reserve(answer.headers().len(), 512);
-    let mut last = None;
-    for (name, value) in answer.headers() {
-        // As `to_str` does, which looks at every byte on its own.
-        if value.as_bytes().is_ascii()
-            && let Ok(value) = std::str::from_utf8(value.as_bytes())
-            // The values of a name come one behind the other; the first one counts.
-            && last.replace(name) != Some(name)
+    for name in &READ {
+        if let Some(value) = answer.headers().get(name)
+            && let Ok(value) = value.to_str()
         {
             headers.append(name.as_str(), value);
         }
@@ -246,7 +267,9 @@ fn failed(e: &reqwest::Error) -> TransportError {
     }
     let cause = root_cause(e);
     let chain = chain(e);
-    let failure = if find_source::<io::Error>(e).is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
+    let failure = if e.is_redirect() {
+        Failure::Redirected
+    } else if find_source::<io::Error>(e).is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
         Failure::Refused
     } else if e.is_connect() && chain.contains("dns error") {
         Failure::UnknownHost

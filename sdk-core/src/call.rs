@@ -166,29 +166,29 @@ impl Answer {
     }
 
     /// The JSON; an empty answer is an error.
-    pub(crate) fn required(self) -> Result<Json, Error> {
-        match self.payload {
-            Payload::Empty => Err(self.describe(Error::decode("the body is empty where JSON was expected", ""))),
-            _ => Ok(self.json()),
+    pub(crate) fn required(&self) -> Result<Json, Error> {
+        match &self.payload {
+            Payload::Json(json) => Ok(json.clone()),
+            Payload::Empty | Payload::Stream(_) => {
+                Err(self.describe(Error::decode("the body is empty where JSON was expected", "")))
+            }
         }
     }
 
+    /// The JSON as `read` understands it; where it does not, the error says which answer that was.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(Json) -> Result<T, Error>) -> Result<T, Error> {
+        self.required().and_then(read).map_err(|error| self.describe(error))
+    }
+
     /// The JSON, decoded; an empty answer is an error.
-    pub(crate) fn decode<T: FromJson>(mut self) -> Result<T, Error> {
-        let answer = Answer::new(self.status, self.take());
-        answer.required().and_then(T::from_json).map_err(|error| self.describe(error))
+    pub(crate) fn decode<T: FromJson>(&self) -> Result<T, Error> {
+        self.read(T::from_json)
     }
 
     /// The session in the answer to a sign-in or refresh. One whose token says nothing is none: it would be asked for
     /// again and again.
-    pub(crate) fn session(mut self) -> Result<Session, Error> {
-        let answer = Answer::new(self.status, self.take());
-        let session = answer.required().and_then(|json| Session::from_answer(&json));
-        let readable = session.and_then(|session| match Claims::read(session.token()) {
-            Some(_) => Ok(session),
-            None => Err(Error::decode("the server's token cannot be read", "")),
-        });
-        readable.map_err(|error| self.describe(error))
+    pub(crate) fn session(&self) -> Result<Session, Error> {
+        self.read(|json| Session::from_answer(&json))
     }
 
     /// Checks that the answer is empty or JSON: anything else came from somewhere else.
@@ -217,10 +217,11 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
     let url = client.shared.url(&call.path()?, &call.query)?;
     let template = if call.custom_path.is_empty() { call.endpoint.path } else { redact_path(&call.custom_path) };
     let span = debug_span!("picobase.call", method = call.endpoint.method.as_str(), template);
-    let report = Report::new(client, &call, template, &url);
+    let clock = Clock::new(client, &call);
+    let report = Report::new(client, &call, template, &url, clock.started);
     let mut run = Run {
         client,
-        clock: Clock::new(client, &call),
+        clock,
         ticket: client.shared.gate.ticket(),
         call,
         url,
@@ -230,7 +231,11 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
         unsure: false,
     };
     // Pinned where they are made, futures are not copied into each other: a large one would be, at every level.
-    let result = pin!(run.finish()).instrument(span).await;
+    let result = {
+        let finish = pin!(run.finish());
+        // Entering and leaving a span at every poll is only worth it where somebody listens.
+        if span.is_disabled() { finish.await } else { finish.instrument(span).await }
+    };
     let result = result.map_err(|error| if run.unsure { error.with_unsure() } else { error });
     report.finish(run.attempts, &result);
     result
@@ -614,7 +619,7 @@ pub(crate) async fn exchange(client: &Client, streamed: bool, request: Request) 
     };
     let status = response.status;
     if (300..400).contains(&status) {
-        return Sent::Error(redirect_error(&response), status);
+        return Sent::Error(redirect_error(client, &response), status);
     }
     if status >= 400 {
         return read_error(client, response).await;
@@ -636,9 +641,9 @@ pub(crate) async fn exchange(client: &Client, streamed: bool, request: Request) 
 }
 
 /// API calls follow no redirect: it would carry the key to another host, or turn a POST into a GET.
-fn redirect_error(response: &Response) -> Error {
+fn redirect_error(client: &Client, response: &Response) -> Error {
     let status = response.status;
-    let target = response.headers.get("Location").map(shown_target).unwrap_or_default();
+    let target = response.headers.get("Location").map(|target| shown_target(client, target)).unwrap_or_default();
     if target.is_empty() {
         return Error::configuration(format!("the server redirects (HTTP {status}), and calls follow no redirect"))
             .with_fix("Use the address that the server redirects to as the URL of the client.")
@@ -650,8 +655,12 @@ fn redirect_error(response: &Response) -> Error {
 }
 
 /// The target of a redirect as it may be shown: without secrets and control characters, and not without end.
-fn shown_target(location: &str) -> String {
-    redact(location).chars().filter(|c| !c.is_control()).take(TARGET_MAX).collect()
+fn shown_target(client: &Client, location: &str) -> String {
+    let mut target = redact(location);
+    if let Some(key) = &client.shared.key {
+        target = target.replace(key.expose_secret(), "***");
+    }
+    target.chars().filter(|c| !c.is_control()).take(TARGET_MAX).collect()
 }
 
 async fn read_error(client: &Client, response: Response) -> Sent {
@@ -866,7 +875,7 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(client: &'a Client, call: &Call, template: &str, url: &str) -> Self {
+    fn new(client: &'a Client, call: &Call, template: &str, url: &str, started: Duration) -> Self {
         // Only hooks see these two.
         let seen = !client.shared.after.is_empty();
         let report = CallReport {
@@ -879,7 +888,7 @@ impl<'a> Report<'a> {
             elapsed: Duration::ZERO,
             error: None,
         };
-        Report { client, report: Some(report), started: client.shared.runtime.uptime() }
+        Report { client, report: Some(report), started }
     }
 
     fn finish(mut self, attempts: u32, result: &Result<Answer, Error>) {
@@ -897,6 +906,9 @@ impl<'a> Report<'a> {
 
     fn tell(&mut self) {
         let Some(mut report) = self.report.take() else { return };
+        if self.client.shared.after.is_empty() && !tracing::enabled!(tracing::Level::DEBUG) && report.error.is_none() {
+            return;
+        }
         report.elapsed = self.client.shared.runtime.uptime().saturating_sub(self.started);
         match &report.error {
             None => debug!(

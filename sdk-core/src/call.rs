@@ -157,6 +157,10 @@ impl Answer {
         error.with_status(self.status).with_url(&self.url).with_attempts(self.attempts)
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The JSON; `null` for an empty answer.
     pub(crate) fn json(self) -> Json {
         match self.payload {
@@ -706,14 +710,25 @@ async fn alongside<T>(main: impl Future<Output = T>, side: Option<Joined<Refresh
     .await
 }
 
-/// Completes when an upload has made no progress for `limit`, give or take an eighth of it.
+/// Completes when an upload has made no progress for `limit`, give or take an eighth of it. When all its bytes are in
+/// the system's buffers nobody sees how fast they leave: the rest, and the answer, may take four times as long.
 async fn stalled(runtime: &dyn Runtime, body: &Body, limit: Duration) {
-    let (mut seen, mut still) = (taken(body), 0);
-    while still < 8 {
+    let (start, length) = (taken(body), length(body));
+    let (mut seen, mut still) = (start, 0);
+    let all_taken = |sent: u64| length.is_some_and(|length| length > 0 && sent.saturating_sub(start) >= length);
+    while still < if all_taken(seen) { 32 } else { 8 } {
         runtime.sleep(limit / 8).await;
         let sent = taken(body);
         still = if sent == seen { still + 1 } else { 0 };
         seen = sent;
+    }
+}
+
+fn length(body: &Body) -> Option<u64> {
+    match body {
+        Body::Raw(source) => source.length(),
+        Body::Multipart(form) => form.length(),
+        Body::Empty | Body::Json(_) => None,
     }
 }
 

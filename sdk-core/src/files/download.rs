@@ -175,6 +175,7 @@ impl Download {
             protected: self.protected,
             progress: self.progress,
             response: None,
+            url: String::new(),
             validator: None,
             offset: 0,
             total: None,
@@ -325,6 +326,8 @@ struct Transfer {
     protected: bool,
     progress: Option<Listener<Progress>>,
     response: Option<Response>,
+    /// The URL, for errors.
+    url: String,
     /// The ETag or date of the file: a broken download only goes on with the same one.
     validator: Option<String>,
     offset: u64,
@@ -354,14 +357,15 @@ impl Transfer {
             };
             let runtime = self.client.shared.runtime.clone();
             let failure = match within(&*runtime, limit, response.body.chunk()).await {
-                Some(Ok(Some(piece))) => return Ok(Some(self.count(piece))),
+                Some(Ok(Some(piece))) => return self.count(piece).map(Some),
                 Some(Ok(None)) if self.total.is_none() => return Ok(None),
                 // All bytes are there, whatever became of the connection.
                 Some(Ok(None) | Err(_)) | None if self.total == Some(self.offset) => return Ok(None),
                 Some(Ok(None)) => Error::new(ErrorKind::Network, "the download ended before its end"),
                 Some(Err(error)) => Error::from(error),
                 None if left.is_some_and(|left| limit == Some(left)) => {
-                    return Err(Error::new(ErrorKind::Timeout, "the deadline of the download passed"));
+                    let error = Error::new(ErrorKind::Timeout, "the deadline of the download passed");
+                    return Err(error.with_url(&self.url).with_attempts(self.failures.saturating_add(1)));
                 }
                 None => Error::new(ErrorKind::Timeout, "the download made no progress"),
             };
@@ -379,18 +383,22 @@ impl Transfer {
         self.left().into_iter().chain(self.idle).min()
     }
 
-    fn count(&mut self, piece: Bytes) -> Bytes {
+    fn count(&mut self, piece: Bytes) -> Result<Bytes, Error> {
         self.failures = 0;
         self.offset = self.offset.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        if self.total.is_some_and(|total| self.offset > total) {
+            return Err(Error::decode("the file is longer than the server said", "").with_url(&self.url));
+        }
         if let Some(listener) = &self.progress {
             listener(&Progress { done: self.offset, total: self.total });
         }
-        piece
+        Ok(piece)
     }
 
     /// Lets go of a broken connection, and waits before the next; fails where there were too many in a row.
     async fn wait_to_resume(&mut self, failure: Error) -> Result<(), Error> {
         self.response = None;
+        let failure = failure.with_url(&self.url);
         if self.failures >= self.client.shared.options.max_retries {
             return Err(failure.with_attempts(self.failures.saturating_add(1)));
         }
@@ -421,9 +429,10 @@ impl Transfer {
         }
         let answer = match execute(&self.client, call).await {
             // The file is shorter now than what we have of it.
-            Err(error) if error.status() == 416 && self.offset > 0 => return Err(changed()),
+            Err(error) if error.status() == 416 && self.offset > 0 => return Err(self.changed()),
             answer => answer?,
         };
+        self.url = answer.url().to_string();
         let Payload::Stream(response) = answer.payload else {
             return Err(Error::decode("the answer is no file", ""));
         };
@@ -432,6 +441,11 @@ impl Transfer {
             (_, 206) => self.go_on(response),
             _ => self.skip_ahead(response).await,
         }
+    }
+
+    fn changed(&self) -> Error {
+        let error = Error::decode("the file changed while it was downloaded", "").with_url(&self.url);
+        error.with_fix("Download it again from its start.")
     }
 
     fn begin(&mut self, response: Response) -> Result<(), Error> {
@@ -447,10 +461,10 @@ impl Transfer {
         if range.is_some_and(|(start, total)| {
             start != self.offset || (total.is_some() && self.total.is_some() && total != self.total)
         }) {
-            return Err(changed());
+            return Err(self.changed());
         }
         if self.validator.is_some() && validator(&response).is_some() && validator(&response) != self.validator {
-            return Err(changed());
+            return Err(self.changed());
         }
         self.response = Some(response);
         Ok(())
@@ -459,7 +473,7 @@ impl Transfer {
     /// The server sent the file from its start: reads over what we have, if it is the same file.
     async fn skip_ahead(&mut self, mut response: Response) -> Result<(), Error> {
         if validator(&response) != self.validator || length(&response) != self.total {
-            return Err(changed());
+            return Err(self.changed());
         }
         let mut skipped = 0u64;
         while skipped < self.offset {
@@ -494,10 +508,6 @@ impl crate::transport::ResponseBody for Ahead {
             None => self.rest.chunk(),
         }
     }
-}
-
-fn changed() -> Error {
-    Error::decode("the file changed while it was downloaded", "").with_fix("Download it again from its start.")
 }
 
 fn length(response: &Response) -> Option<u64> {

@@ -93,6 +93,11 @@ impl Form {
         self.files.iter().all(|file| file.source.source.repeatable())
     }
 
+    /// How long the files are together, if that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.files.iter().try_fold(0u64, |sum, file| sum.checked_add(file.source.source.length()?))
+    }
+
     pub(crate) fn taken(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.source.source.taken()))
     }

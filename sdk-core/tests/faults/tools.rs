@@ -54,7 +54,9 @@ pub(crate) async fn cancelled_after<F: IntoFuture>(time: Duration, work: F) {
 pub(crate) async fn settled(proxy: &Proxy) {
     let end = Instant::now() + ms(3000);
     while proxy.stats().await.in_flight > 0 {
-        assert!(Instant::now() < end, "requests are still in flight: {:?}", proxy.requests().await);
+        let open: Vec<_> =
+            proxy.requests().await.into_iter().filter(|r| r.ended_ms.is_none()).map(|r| r.path).collect();
+        assert!(Instant::now() < end, "requests are still in flight: {open:?}");
         tokio::time::sleep(ms(20)).await;
     }
 }

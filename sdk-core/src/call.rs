@@ -161,14 +161,6 @@ impl Answer {
         &self.url
     }
 
-    /// The JSON; `null` for an empty answer.
-    pub(crate) fn json(self) -> Json {
-        match self.payload {
-            Payload::Json(json) => json,
-            Payload::Empty | Payload::Stream(_) => Json::null(),
-        }
-    }
-
     /// The JSON; an empty answer is an error.
     pub(crate) fn required(&self) -> Result<Json, Error> {
         match &self.payload {
@@ -192,7 +184,13 @@ impl Answer {
     /// The session in the answer to a sign-in or refresh. One whose token says nothing is none: it would be asked for
     /// again and again.
     pub(crate) fn session(&self) -> Result<Session, Error> {
-        self.read(|json| Session::from_answer(&json))
+        self.read(|json| {
+            let session = Session::from_answer(&json)?;
+            match Claims::read(session.token()) {
+                Some(_) => Ok(session),
+                None => Err(Error::decode("the server's token cannot be read", "")),
+            }
+        })
     }
 
     /// Checks that the answer is empty or JSON: anything else came from somewhere else.

@@ -528,39 +528,61 @@ pub(crate) fn decode_percent(text: &str) -> Option<String> {
 }
 
 /// The names of query parameters whose values are secrets.
-const SECRET_PARAMETERS: [&str; 9] =
-    ["token", "key", "apikey", "api_key", "password", "otp", "code", "state", "code_verifier"];
+const SECRET_PARAMETERS: [&str; 16] = [
+    "token",
+    "key",
+    "apikey",
+    "api_key",
+    "password",
+    "otp",
+    "code",
+    "state",
+    "code_verifier",
+    "access_token",
+    "id_token",
+    "refresh_token",
+    "authorization",
+    "secret",
+    "client_secret",
+    "x-picobase-key",
+];
 
-/// A URL that may be shown: without user and password, and with the values of secret parameters replaced by `***`.
+/// A URL that may be shown: without user and password, and with tokens and the values of secret parameters replaced by
+/// `***`.
 ///
 /// ```
 /// assert_eq!(picobase::url::redact("https://u:p@h/f.png?thumb=1x1&token=abc"), "https://h/f.png?thumb=1x1&token=***");
 /// ```
 pub fn redact(url: &str) -> String {
-    let (address, query) = match url.split_once('?') {
-        Some((address, query)) => (address, Some(query)),
-        None => (url, None),
-    };
+    let (address, mut rest) = url.split_at_checked(url.find(['?', '#']).unwrap_or(url.len())).unwrap_or_default();
     let mut out = without_userinfo(address);
-    let Some(query) = query else { return out };
-    let (query, fragment) = match query.split_once('#') {
-        Some((query, fragment)) => (query, Some(fragment)),
-        None => (query, None),
-    };
-    for (n, pair) in query.split('&').enumerate() {
-        out.push(if n == 0 { '?' } else { '&' });
-        match pair.split_once('=') {
-            Some((name, _)) if is_secret_parameter(name) => {
-                out.push_str(name);
-                out.push_str("=***");
-            }
-            _ => out.push_str(pair),
-        }
+    // Parameters may stand in the fragment as well, and in the URL that a parameter holds.
+    while let Some(separator) = rest.chars().next() {
+        let after = rest.get(separator.len_utf8()..).unwrap_or_default();
+        let name = after.split(['=', '&', '#', '?']).next().unwrap_or_default();
+        let secret = is_secret_parameter(name) && after.get(name.len()..).is_some_and(|value| value.starts_with('='));
+        let end = if secret { after.find(['&', '#']) } else { after.find(['?', '&', '#']) };
+        let (pair, next) = after.split_at_checked(end.unwrap_or(after.len())).unwrap_or_default();
+        out.push(separator);
+        out.push_str(if secret { name } else { pair });
+        out.push_str(if secret { "=***" } else { "" });
+        rest = next;
     }
-    if let Some(fragment) = fragment {
-        out.push('#');
-        out.push_str(fragment);
+    without_tokens(&out)
+}
+
+/// Wherever they stand, the server's tokens can be told: a JWT is three parts with dots between them, and begins with
+/// an encoded `{"`.
+fn without_tokens(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, token)) = rest.find("eyJ").and_then(|at| rest.split_at_checked(at)) {
+        let end = token.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
+        let (token, after) = token.split_at_checked(end.unwrap_or(token.len())).unwrap_or((token, ""));
+        out.push_str(before);
+        out.push_str(if token.split('.').filter(|part| part.len() > 9).count() > 2 { "***" } else { token });
+        rest = after;
     }
+    out.push_str(rest);
     out
 }
 

@@ -10,7 +10,7 @@ use crate::{
     endpoints,
     error::Error,
     json::{FromJson, Json, ToJson, read_by_hand},
-    records::ListResult,
+    records::{ListResult, items},
     runtime::BoxFuture,
     sync::boxed,
     transport::Body,
@@ -277,9 +277,9 @@ fn full_list<T: FromJson>(client: Client, mut call: Call) -> BoxFuture<'static, 
 /// Makes a list call and answers its first item.
 fn first<T: FromJson>(client: Client, call: Call) -> BoxFuture<'static, Result<T, Error>> {
     boxed(async move {
-        let page = execute(&client, call).await?.json();
-        match page.get("items").and_then(|items| items.items().into_iter().next()) {
-            Some(first) => T::from_json(first),
+        let first = |page: Json| items(&page)?.into_iter().next().map(T::from_json).transpose();
+        match execute(&client, call).await?.read(first)? {
+            Some(first) => Ok(first),
             None => Err(Error::not_found("the filter finds no collection").with_fix("Check the filter.")),
         }
     })

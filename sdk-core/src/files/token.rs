@@ -63,10 +63,11 @@ impl FileToken {
 fn fetch(client: Client) -> BoxFuture<'static, Result<SecretString, Error>> {
     Box::pin(async move {
         let generation = client.session.generation();
-        let answer = execute(&client, Call::new(endpoints::FILES_TOKEN, &[])).await?.json();
-        let Some(token) = answer.get_str("token").filter(|token| !token.is_empty()) else {
-            return Err(Error::decode("the answer has no file token", ""));
-        };
+        let answer = execute(&client, Call::new(endpoints::FILES_TOKEN, &[])).await?;
+        let token = answer.read(|json| {
+            let token = json.get_str("token").filter(|token| !token.is_empty());
+            token.ok_or_else(|| Error::decode("the answer has no file token", ""))
+        })?;
         let until = client.shared.runtime.uptime().saturating_add(usable_for(&client, &token));
         let token = SecretString::from(token);
         if client.session.generation() == generation {

@@ -277,11 +277,14 @@ fn send(client: Client, call: Call) -> BoxFuture<'static, Result<Vec<BatchResult
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let answer = execute(&client, call).await.map_err(explain_disabled)?.json();
-        let results: Vec<BatchResult> = answer.items().iter().map(result).collect();
-        if results.len() != requests.len() {
-            return Err(Error::decode("the batch has another number of results than of writes", ""));
-        }
+        let answer = execute(&client, call).await.map_err(explain_disabled)?;
+        let results = answer.read(|json| {
+            let results: Vec<BatchResult> = json.items().iter().map(result).collect();
+            if results.len() != requests.len() {
+                return Err(Error::decode("the batch has another number of results than of writes", json.as_text()));
+            }
+            Ok(results)
+        })?;
         for (request, result) in requests.iter().zip(&results) {
             keep_session_true(&client, request, result).await?;
         }

@@ -65,7 +65,7 @@ impl Gap {
 
     fn fetch(&self, end: End) -> Fetch {
         let (client, call) = (self.client.clone(), self.call(end));
-        Fetch::Running(Box::pin(async move { items(&execute(&client, call?).await?.json()) }))
+        Fetch::Running(Box::pin(async move { execute(&client, call?).await?.read(|page| items(&page)) }))
     }
 
     fn is_full(&self, page: &[Json]) -> bool {
@@ -194,7 +194,7 @@ fn decode<T: FromJson>(item: Json, keeps_id: bool) -> Result<T, Error> {
 /// All records of a gap.
 pub(super) async fn collect<T: FromJson>(mut gap: Gap, keeps_id: bool) -> Result<Vec<T>, Error> {
     let mut found = Found { low: Vec::new(), high: Vec::new(), keeps_id };
-    let mut low = items(&execute(&gap.client, gap.call(End::Low)?).await?.json())?;
+    let mut low = execute(&gap.client, gap.call(End::Low)?).await?.read(|page| items(&page))?;
     let mut high = Vec::new();
     let mut all = !gap.is_full(&low);
     gap.after = last_id(&low);

@@ -9,6 +9,7 @@ mod record;
 mod walk;
 mod write;
 
+pub(crate) use self::list::items;
 #[cfg(feature = "std")]
 pub use self::record::Record;
 pub use self::{

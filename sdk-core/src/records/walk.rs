@@ -182,7 +182,7 @@ impl<T: FromJson> Stream for RecordStream<T> {
     }
 }
 
-type Fetched = Result<Json, Error>;
+type Fetched = Result<Vec<Json>, Error>;
 
 /// The pages of a walk, one fetched ahead.
 struct Pages {
@@ -237,7 +237,7 @@ impl Pages {
             return;
         }
         let (client, call) = (self.client.clone(), self.next_call());
-        self.running = Some(Box::pin(async move { Ok(execute(&client, call?).await?.json()) }));
+        self.running = Some(Box::pin(async move { execute(&client, call?).await?.read(|page| items(&page)) }));
     }
 
     fn next_call(&self) -> Result<Call, Error> {
@@ -269,7 +269,7 @@ impl Pages {
         self.start();
         self.poll_running(cx);
         let Some(fetched) = self.fetched.take() else { return Poll::Pending };
-        let page = fetched.and_then(|page| self.take_in(&page));
+        let page = fetched.map(|items| self.take_in(items));
         if page.is_err() {
             self.finish();
         }
@@ -277,8 +277,7 @@ impl Pages {
     }
 
     /// Notes how far the page came, and drops what was seen before.
-    fn take_in(&mut self, page: &Json) -> Result<Vec<Json>, Error> {
-        let mut items = items(page)?;
+    fn take_in(&mut self, mut items: Vec<Json>) -> Vec<Json> {
         let full = items.len() >= usize::try_from(self.batch_size).unwrap_or(usize::MAX);
         self.done = !full;
         match &mut self.place {
@@ -303,6 +302,6 @@ impl Pages {
         if !self.keeps_id {
             items = items.iter().map(|item| item.without("id")).collect();
         }
-        Ok(items)
+        items
     }
 }

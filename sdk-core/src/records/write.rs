@@ -188,7 +188,13 @@ pub(crate) fn random_id(client: &Client) -> Result<String, Error> {
 
 /// A create whose id we chose failed. Where an earlier attempt of it may have been processed, the record may be there
 /// all the same: if something of it is taken already, reads it back.
-async fn find_created(client: &Client, call: &Call, id: &str, started: Duration, error: Error) -> Result<Answer, Error> {
+async fn find_created(
+    client: &Client,
+    call: &Call,
+    id: &str,
+    started: Duration,
+    error: Error,
+) -> Result<Answer, Error> {
     if !error.is_unsure() {
         return Err(error);
     }

@@ -348,3 +348,222 @@ impl Drop for Probe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::{boxed::Box, pin::Pin, sync::Mutex, task::Context};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Notes that it was woken.
+    struct Flag(AtomicBool);
+
+    impl alloc::task::Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// A call as the gate sees it: polled only when it was woken, and not at all while it is silent.
+    struct Call {
+        flag: Arc<Flag>,
+        silent: bool,
+        pass: Option<Pin<Box<dyn Future<Output = Pass> + Send>>>,
+        probe: Option<Probe>,
+        passed: bool,
+    }
+
+    impl Call {
+        fn new(gate: &Arc<Gate>, can_probe: bool) -> Call {
+            let pass = gate.pass(gate.ticket(), can_probe);
+            let flag = Arc::new(Flag(AtomicBool::new(true)));
+            Call { flag, silent: false, pass: Some(Box::pin(pass)), probe: None, passed: false }
+        }
+
+        /// Polls it if it was woken; says whether anything happened.
+        fn run(&mut self) -> bool {
+            if self.silent || !self.flag.0.swap(false, Ordering::SeqCst) {
+                return false;
+            }
+            let waker = Waker::from(self.flag.clone());
+            let mut cx = Context::from_waker(&waker);
+            if let Some(probe) = &self.probe {
+                if core::pin::pin!(probe.lost()).poll(&mut cx).is_pending() {
+                    return true;
+                }
+                // As in a call: what lost its turn queues again.
+                let (gate, ticket) = (probe.gate.clone(), probe.gate.ticket());
+                self.probe = None;
+                self.pass = Some(Box::pin(gate.pass(ticket, true)));
+            }
+            let Some(pass) = &mut self.pass else { return true };
+            if let Poll::Ready(pass) = pass.as_mut().poll(&mut cx) {
+                self.pass = None;
+                match pass {
+                    Pass::Open { .. } => self.passed = true,
+                    Pass::Probe(probe) => {
+                        self.probe = Some(probe);
+                        self.flag.0.store(true, Ordering::SeqCst);
+                    }
+                }
+            }
+            true
+        }
+
+        /// Is it its turn, as far as it can still act on it?
+        fn probes(&self) -> bool {
+            self.probe.as_ref().is_some_and(|probe| probe.gate.turn(probe.id, |_| ()).is_some())
+        }
+    }
+
+    struct World {
+        gate: Arc<Gate>,
+        calls: Vec<Call>,
+        now: Duration,
+        told: Arc<Mutex<Vec<InstanceState>>>,
+    }
+
+    impl World {
+        fn closed() -> World {
+            let gate = Gate::new();
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let sink = told.clone();
+            gate.add_listener(Arc::new(move |state: &InstanceState| {
+                if let Ok(mut told) = sink.lock() {
+                    told.push(*state);
+                }
+            }));
+            gate.close(0, Duration::ZERO, Some(SECOND), 0);
+            World { gate, calls: Vec::new(), now: Duration::ZERO, told }
+        }
+
+        fn is_closed(&self) -> bool {
+            self.gate.open_pass().is_none()
+        }
+
+        /// Lets all calls run that were woken, until nothing happens any more.
+        fn settle(&mut self) {
+            while self.calls.iter_mut().fold(false, |busy, call| call.run() && !call.probes() || busy) {}
+            for call in &mut self.calls {
+                call.run();
+            }
+            self.calls.retain(|call| !call.passed);
+        }
+
+        fn act(&mut self, op: u8, who: usize, flag: bool) {
+            self.now += SECOND / 4;
+            let probing = self.calls.iter().position(Call::probes);
+            match op {
+                0..=3 => self.calls.push(Call::new(&self.gate, flag)),
+                4 if !self.calls.is_empty() => drop(self.calls.swap_remove(who % self.calls.len())),
+                5 => {
+                    let Some(call) = probing.and_then(|at| self.calls.get_mut(at)) else { return };
+                    let Some(probe) = call.probe.take() else { return };
+                    probe.still_asleep(self.now, flag.then_some(SECOND), u32::MAX);
+                    call.pass = Some(Box::pin(self.gate.pass(self.gate.ticket(), true)));
+                    call.flag.0.store(true, Ordering::SeqCst);
+                }
+                6 => {
+                    let Some(call) = probing.and_then(|at| self.calls.get_mut(at)) else { return };
+                    if let Some(probe) = call.probe.take() {
+                        probe.answered();
+                    }
+                    call.passed = true;
+                }
+                7 if !self.calls.is_empty() => {
+                    let at = who % self.calls.len();
+                    if let Some(call) = self.calls.get_mut(at) {
+                        call.silent = !call.silent;
+                    }
+                }
+                8 => self.gate.answered(self.gate.epoch()),
+                9 => {
+                    if let Some(call) = probing.and_then(|at| self.calls.get(at)) {
+                        assert!(call.probe.as_ref().is_none_or(|probe| probe.asks(self.now + SECOND)));
+                    }
+                }
+                _ => self.gate.close(self.gate.epoch(), self.now, None, 0),
+            }
+        }
+
+        fn check(&mut self) {
+            assert!(self.calls.iter().filter(|call| call.probes()).count() <= 1, "never two probes");
+            let awake = self.calls.iter().filter(|call| !call.silent).count();
+            if !self.is_closed() {
+                assert_eq!(awake, 0, "all that are awake go when the gate opens");
+                return;
+            }
+            // Whoever is silent loses the turn at last, where another one waits for it.
+            for _ in 0..2 {
+                if awake > 0 && !self.calls.iter().any(|call| call.probes() && !call.silent) {
+                    let (step, _) = self.gate.patience(self.now);
+                    self.gate.overdue(step);
+                    self.settle();
+                }
+            }
+            let asks = self.calls.iter().any(|call| call.probes() && !call.silent);
+            assert!(awake == 0 || asks, "one of {awake} calls asks");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn one_asks_and_all_go(history in prop::collection::vec((0u8..11, any::<u8>(), any::<bool>()), 1..60)) {
+            let mut world = World::closed();
+            for (op, who, flag) in history {
+                world.act(op, usize::from(who), flag);
+                world.settle();
+                world.check();
+            }
+            world.calls.iter_mut().for_each(|call| call.silent = false);
+            world.gate.open();
+            world.settle();
+            prop_assert!(world.calls.is_empty(), "all go in the end");
+            let told = world.told.lock().map(|told| told.clone()).unwrap_or_default();
+            prop_assert!(told.windows(2).all(|pair| matches!(pair, [a, b] if a != b)), "each state is told once");
+        }
+    }
+
+    #[test]
+    fn the_oldest_that_can_be_sent_again_asks() {
+        let mut world = World::closed();
+        for can_probe in [false, true, true] {
+            world.calls.push(Call::new(&world.gate, can_probe));
+        }
+        // Polled in any order: the first to come takes the turn, the next turn goes by age.
+        world.settle();
+        let first = world.calls.iter().position(Call::probes);
+        assert_eq!(first, Some(0), "it was the only one when it came");
+        drop(world.calls.remove(0));
+        world.settle();
+        assert!(world.calls.first().is_some_and(Call::probes));
+    }
+
+    #[test]
+    fn an_answer_of_before_says_nothing() {
+        let world = World::closed();
+        world.gate.answered(0);
+        assert!(world.is_closed(), "it was sent while the gate was open");
+        let epoch = world.gate.epoch();
+        world.gate.answered(epoch);
+        assert!(!world.is_closed());
+        world.gate.close(0, SECOND, None, 0);
+        world.gate.close(epoch, SECOND, None, 0);
+        assert!(!world.is_closed(), "both were sent before it opened");
+        let moved = world.gate.epoch();
+        world.gate.open();
+        world.gate.close(moved, SECOND, None, 0);
+        assert!(!world.is_closed(), "that was another instance");
+    }
+
+    #[test]
+    fn a_delay_of_nothing_is_none() {
+        assert_eq!(delay(Some(Duration::ZERO), 0, u32::MAX), backoff(0, u32::MAX));
+        assert_eq!(delay(Some(SECOND), 0, u32::MAX), SECOND);
+    }
+}

@@ -244,3 +244,170 @@ pub(crate) async fn yield_now() {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    };
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Flag(AtomicBool);
+
+    impl alloc::task::Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Work that others move on: done when the counter is at zero.
+    #[derive(Clone, Default)]
+    struct Work {
+        left: Arc<AtomicUsize>,
+        waker: Arc<std::sync::Mutex<Option<Waker>>>,
+        alive: Arc<AtomicUsize>,
+        started: Arc<AtomicUsize>,
+    }
+
+    struct Alive(Arc<AtomicUsize>);
+
+    impl Drop for Alive {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Work {
+        fn start(&self) -> BoxFuture<'static, usize> {
+            let (work, number) = (self.clone(), self.started.fetch_add(1, Ordering::SeqCst));
+            self.alive.fetch_add(1, Ordering::SeqCst);
+            let alive = Alive(self.alive.clone());
+            Box::pin(async move {
+                core::future::poll_fn(|cx| {
+                    work.set(cx.waker());
+                    if work.left.load(Ordering::SeqCst) == 0 { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+                drop(alive);
+                number
+            })
+        }
+
+        fn set(&self, waker: &Waker) {
+            if let Ok(mut slot) = self.waker.lock() {
+                *slot = Some(waker.clone());
+            }
+        }
+
+        /// One step, told to whoever polled last.
+        fn step(&self) {
+            let _ = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            if let Some(waker) = self.waker.lock().ok().and_then(|mut slot| slot.take()) {
+                waker.wake();
+            }
+        }
+    }
+
+    /// A caller that is polled only when it was woken.
+    struct Caller {
+        joined: Joined<usize>,
+        flag: Arc<Flag>,
+        silent: bool,
+    }
+
+    impl Caller {
+        fn new(joined: Joined<usize>) -> Caller {
+            Caller { joined, flag: Arc::new(Flag(AtomicBool::new(true))), silent: false }
+        }
+
+        fn run(&mut self) -> Option<usize> {
+            if self.silent || !self.flag.0.swap(false, Ordering::SeqCst) {
+                return None;
+            }
+            let waker = Waker::from(self.flag.clone());
+            match Pin::new(&mut self.joined).poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(number) => Some(number),
+                Poll::Pending => None,
+            }
+        }
+    }
+
+    fn settle(callers: &mut Vec<Caller>) {
+        for _ in 0..3 {
+            callers.retain_mut(|caller| caller.run().is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_waits_for_ever(history in prop::collection::vec((0u8..6, any::<u8>()), 1..60), steps in 1usize..6) {
+            let (flight, work) = (SingleFlight::new(), Work::default());
+            work.left.store(steps, Ordering::SeqCst);
+            let mut callers = Vec::new();
+            for (op, who) in history {
+                match op {
+                    0 | 1 => callers.push(Caller::new(flight.join_or_start(|| work.start()))),
+                    2 if !callers.is_empty() => drop(callers.swap_remove(usize::from(who) % callers.len())),
+                    3 => work.step(),
+                    4 => callers.iter_mut().for_each(|c| c.silent = who % 2 == 0),
+                    _ => {
+                        let at = usize::from(who).checked_rem(callers.len()).unwrap_or(0);
+                        callers.get_mut(at).into_iter().for_each(|caller| caller.silent = !caller.silent);
+                    }
+                }
+                settle(&mut callers);
+                prop_assert!(work.alive.load(Ordering::SeqCst) <= 1, "one run at a time");
+                prop_assert!(!callers.is_empty() || work.alive.load(Ordering::SeqCst) == 0, "nobody waits for it");
+                let awake = callers.iter().any(|caller| !caller.silent);
+                prop_assert!(!awake || work.left.load(Ordering::SeqCst) > 0, "it is done, and the callers know");
+            }
+            callers.iter_mut().for_each(|caller| caller.silent = false);
+            (0..steps).for_each(|_| work.step());
+            settle(&mut callers);
+            prop_assert!(callers.is_empty());
+        }
+    }
+
+    #[test]
+    fn work_ends_with_its_last_caller_unless_it_is_kept() {
+        let (flight, work) = (SingleFlight::new(), Work::default());
+        work.left.store(1, Ordering::SeqCst);
+        let mut first = Caller::new(flight.join_or_start(|| work.start()));
+        assert_eq!(first.run(), None);
+        drop(first);
+        assert_eq!(work.alive.load(Ordering::SeqCst), 0);
+        assert!(flight.current().is_none());
+        let mut second = Caller::new(flight.join_or_start(|| work.start()));
+        assert_eq!(second.run(), None);
+        second.joined.keep();
+        drop(second);
+        work.step();
+        let mut third = Caller::new(flight.join_or_start(|| work.start()));
+        assert_eq!((third.run(), work.started.load(Ordering::SeqCst)), (Some(1), 2), "the second run went on");
+    }
+
+    #[test]
+    fn a_panic_leaves_nobody_waiting() {
+        let flight: SingleFlight<usize> = SingleFlight::new();
+        let broken = || -> BoxFuture<'static, usize> {
+            Box::pin(async {
+                yield_now().await;
+                std::panic::panic_any("broken")
+            })
+        };
+        let mut callers = [Caller::new(flight.join_or_start(broken)), Caller::new(flight.join_or_start(broken))];
+        let mut ends = Vec::new();
+        for at in [0, 1, 0] {
+            let Some(caller) = callers.get_mut(at) else { continue };
+            caller.flag.0.store(true, Ordering::SeqCst);
+            ends.push(catch_unwind(AssertUnwindSafe(|| caller.run())).map_err(drop));
+        }
+        assert_eq!(ends, [Ok(None), Err(()), Err(())], "who waits runs into it as well");
+        let mut next = Caller::new(flight.join_or_start(|| Box::pin(async { 7 })));
+        assert_eq!(next.run(), Some(7));
+    }
+}

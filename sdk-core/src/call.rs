@@ -216,6 +216,7 @@ pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, E
     }
     call.query.check()?;
     check_headers(&call.headers)?;
+    call.body.check()?;
     let url = client.shared.url(&call.path()?, &call.query)?;
     let template = if call.custom_path.is_empty() { call.endpoint.path } else { redact_path(&call.custom_path) };
     let span = debug_span!("picobase.call", method = call.endpoint.method.as_str(), template);
@@ -357,6 +358,7 @@ impl Run<'_> {
     async fn send_in_time(&mut self, limit: Option<Duration>, authorized: Authorized) -> Result<Sent, Error> {
         let runtime = self.client.shared.runtime.clone();
         let stall = self.clock.stall_limit(&self.call).map(|limit| (limit, self.call.body.clone()));
+        let mut still = false;
         let result = {
             let once = pin!(send_once(self, authorized));
             let sending = within(&*runtime, limit, once);
@@ -364,12 +366,18 @@ impl Run<'_> {
                 None => sending.await,
                 Some((stall, body)) => match race(sending, stalled(&*runtime, &body, stall)).await {
                     Race::First(result) => result,
-                    Race::Second(()) => None,
+                    Race::Second(()) => {
+                        still = true;
+                        None
+                    }
                 },
             }
         };
         result.ok_or_else(|| {
             self.unsure = true;
+            if still && !self.clock.is_asleep() {
+                return self.describe(Error::new(ErrorKind::Timeout, "the transfer made no progress"));
+            }
             self.out_of_time()
         })
     }

@@ -168,6 +168,7 @@ impl Download {
             Limit::Default => self.client.shared.options.timeout,
         };
         let mut transfer = Transfer {
+            whole: self.call.headers.get("Range").is_none(),
             deadline: timeout.map(|timeout| started.saturating_add(timeout)),
             idle: (self.call.limit != Limit::Never).then_some(self.client.shared.options.transfer_idle_timeout),
             client: self.client,
@@ -247,6 +248,9 @@ struct PartFile<'a> {
 #[cfg(feature = "std")]
 impl<'a> PartFile<'a> {
     fn create(path: &'a std::path::Path, salt: u32) -> Result<PartFile<'a>, Error> {
+        if path.is_dir() {
+            return Err(Error::new(ErrorKind::Storage, format!("cannot write {}: it is a folder", path.display())));
+        }
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{}-{salt:08x}.part", std::process::id()));
         let part = path.with_file_name(name);
@@ -330,6 +334,8 @@ struct Transfer {
     url: String,
     /// The ETag or date of the file: a broken download only goes on with the same one.
     validator: Option<String>,
+    /// Is it the whole file? A part that the caller asked for by a Range of their own cannot be resumed by ours.
+    whole: bool,
     offset: u64,
     total: Option<u64>,
     failures: u32,
@@ -352,7 +358,7 @@ impl Transfer {
         loop {
             let (left, limit) = (self.left(), self.limit());
             let Some(response) = &mut self.response else {
-                self.open().await?;
+                self.reopen().await?;
                 continue;
             };
             let runtime = self.client.shared.runtime.clone();
@@ -363,14 +369,27 @@ impl Transfer {
                 Some(Ok(None) | Err(_)) | None if self.total == Some(self.offset) => return Ok(None),
                 Some(Ok(None)) => Error::new(ErrorKind::Network, "the download ended before its end"),
                 Some(Err(error)) => Error::from(error),
-                None if left.is_some_and(|left| limit == Some(left)) => {
-                    let error = Error::new(ErrorKind::Timeout, "the deadline of the download passed");
-                    return Err(error.with_url(&self.url).with_attempts(self.failures.saturating_add(1)));
-                }
+                None if left.is_some_and(|left| limit == Some(left)) => return Err(self.out_of_time()),
                 None => Error::new(ErrorKind::Timeout, "the download made no progress"),
             };
             self.wait_to_resume(failure).await?;
         }
+    }
+
+    /// Goes on after a break. A connection that says nothing is one more of them.
+    async fn reopen(&mut self) -> Result<(), Error> {
+        match self.open().await {
+            Err(error) if error.kind() == ErrorKind::Timeout && self.left().is_none_or(|left| !left.is_zero()) => {
+                self.wait_to_resume(error).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// The deadline has passed.
+    fn out_of_time(&self) -> Error {
+        let error = Error::new(ErrorKind::Timeout, "the deadline of the download passed");
+        error.with_url(&self.url).with_attempts(self.failures.saturating_add(1))
     }
 
     /// What is left of the deadline.
@@ -399,7 +418,7 @@ impl Transfer {
     async fn wait_to_resume(&mut self, failure: Error) -> Result<(), Error> {
         self.response = None;
         let failure = failure.with_url(&self.url);
-        if self.failures >= self.client.shared.options.max_retries {
+        if !self.whole || self.failures >= self.client.shared.options.max_retries {
             return Err(failure.with_attempts(self.failures.saturating_add(1)));
         }
         let wait = backoff(self.failures, random_fraction(&*self.client.shared.runtime));
@@ -416,7 +435,9 @@ impl Transfer {
     async fn open(&mut self) -> Result<(), Error> {
         let mut call = self.call.clone();
         if self.protected && call.query.get("token").is_none() {
-            call.query.set("token", self.client.files().get_token().await?);
+            let asking = self.client.files();
+            let token = within(&*self.client.shared.runtime, self.left(), asking.get_token()).await;
+            call.query.set("token", token.unwrap_or_else(|| Err(self.out_of_time()))?);
         }
         if let Some(left) = self.left() {
             call.limit = Limit::After(left);
@@ -466,6 +487,7 @@ impl Transfer {
         if self.validator.is_some() && validator(&response).is_some() && validator(&response) != self.validator {
             return Err(self.changed());
         }
+        self.total = self.total.or_else(|| range.and_then(|(_, total)| total));
         self.response = Some(response);
         Ok(())
     }
@@ -478,6 +500,9 @@ impl Transfer {
         let mut skipped = 0u64;
         while skipped < self.offset {
             let chunk = within(&*self.client.shared.runtime, self.limit(), response.body.chunk()).await;
+            if chunk.is_none() && self.left().is_some_and(|left| left.is_zero()) {
+                return Err(self.out_of_time());
+            }
             let Some(Ok(Some(piece))) = chunk else {
                 // Broke off again: the next attempt begins anew.
                 return self.wait_to_resume(Error::new(ErrorKind::Network, "the download broke off again")).await;

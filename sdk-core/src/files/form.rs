@@ -93,6 +93,11 @@ impl Form {
         self.files.iter().all(|file| file.source.source.repeatable())
     }
 
+    /// Can all files be read?
+    pub(crate) fn check(&self) -> Result<(), TransportError> {
+        self.files.iter().try_for_each(|file| file.source.source.check())
+    }
+
     /// How long the files are together, if that is known.
     pub(crate) fn length(&self) -> Option<u64> {
         self.files.iter().try_fold(0u64, |sum, file| sum.checked_add(file.source.source.length()?))
@@ -124,7 +129,7 @@ impl Form {
     pub fn encode(&self, boundary: &str) -> BodyReader {
         let mut segments = VecDeque::new();
         let bodies = self.json.iter().map(|json| Segment::Bytes(json.clone().into_bytes()));
-        let bodies = bodies.chain(self.files.iter().map(|file| Segment::Source(file.source.source.clone())));
+        let bodies = bodies.chain(self.files.iter().map(|file| Segment::source(&file.source.source)));
         for (header, body) in self.part_headers().iter().zip(bodies) {
             segments.push_back(Segment::Bytes(Bytes::from(format!("--{boundary}\r\n{}\r\n", header.text()))));
             segments.push_back(body);
@@ -186,7 +191,14 @@ fn guess_content_type(filename: &str) -> &'static str {
 
 enum Segment {
     Bytes(Bytes),
-    Source(Source),
+    /// A source, and the length that the server is told.
+    Source(Source, Option<u64>),
+}
+
+impl Segment {
+    fn source(source: &Source) -> Segment {
+        Segment::Source(source.clone(), source.length())
+    }
 }
 
 /// The bytes of one upload, piece by piece, for transports.
@@ -208,7 +220,7 @@ impl BodyReader {
     fn new(segments: VecDeque<Segment>, progress: Option<Listener<Progress>>) -> BodyReader {
         let length = |segment: &Segment| match segment {
             Segment::Bytes(bytes) => u64::try_from(bytes.len()).ok(),
-            Segment::Source(source) => source.length(),
+            Segment::Source(_, length) => *length,
         };
         let total = segments.iter().map(length).try_fold(0u64, |sum, length| sum.checked_add(length?));
         BodyReader { segments, reading: None, total, done: 0, progress }
@@ -216,7 +228,7 @@ impl BodyReader {
 
     /// One source on its own.
     pub fn of_source(source: &Source) -> BodyReader {
-        BodyReader::new(VecDeque::from([Segment::Source(source.clone())]), None)
+        BodyReader::new(VecDeque::from([Segment::source(source)]), None)
     }
 
     /// How many bytes there will be, if that is known.
@@ -233,6 +245,7 @@ impl BodyReader {
             if let Some(reader) = &mut self.reading {
                 match reader.poll_piece(cx) {
                     Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(Ok(piece))) if piece.is_empty() => continue,
                     Poll::Ready(Some(Ok(piece))) => return Poll::Ready(Some(Ok(self.count(piece)))),
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                     Poll::Ready(None) => self.reading = None,
@@ -242,7 +255,7 @@ impl BodyReader {
                 None => return Poll::Ready(None),
                 Some(Segment::Bytes(bytes)) if bytes.is_empty() => {}
                 Some(Segment::Bytes(bytes)) => return Poll::Ready(Some(Ok(self.count(bytes)))),
-                Some(Segment::Source(source)) => match source.open() {
+                Some(Segment::Source(source, length)) => match source.open(length) {
                     Ok(reader) => self.reading = Some(reader),
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 },

@@ -10,7 +10,7 @@ use alloc::{
     string::{String, ToString},
     sync::Arc,
 };
-use core::future::IntoFuture;
+use core::{future::IntoFuture, time::Duration};
 
 #[cfg(test)]
 pub(crate) use self::form::PartHeader;
@@ -165,6 +165,8 @@ impl Files {
             field: "file".to_string(),
             data: Ok(Json::object::<&str>([])),
             progress: None,
+            timeout: None,
+            safe_retry: false,
         }
     }
 }
@@ -279,6 +281,8 @@ pub struct Upload {
     field: String,
     data: Result<Json, Error>,
     progress: Option<Listener<Progress>>,
+    timeout: Option<Duration>,
+    safe_retry: bool,
 }
 
 impl core::fmt::Debug for Upload {
@@ -331,9 +335,43 @@ impl Upload {
         self
     }
 
+    /// How long the upload may take, retries included. Default: as long as it makes progress.
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client) {
+    /// use picobase::files::FileSource;
+    /// let upload =
+    ///     client.files().upload("docs", FileSource::path("a.txt")).timeout(std::time::Duration::from_secs(60));
+    /// # let _ = upload; }
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Makes it an upload that can be repeated when its answer is lost, see
+    /// [`Write::safe_retry`](crate::records::Write::safe_retry).
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client) {
+    /// use picobase::files::FileSource;
+    /// let upload = client.files().upload("docs", FileSource::path("a.txt")).safe_retry();
+    /// # let _ = upload; }
+    /// ```
+    pub fn safe_retry(mut self) -> Self {
+        self.safe_retry = true;
+        self
+    }
+
     async fn run(self) -> Result<Record, Error> {
         let collection = self.client.collection(&self.collection);
-        let write = collection.create(&self.data?).file(&self.field, self.source);
+        let mut write = collection.create(&self.data?).file(&self.field, self.source);
+        if let Some(timeout) = self.timeout {
+            write = write.timeout(timeout);
+        }
+        if self.safe_retry {
+            write = write.safe_retry();
+        }
         match self.progress {
             Some(listener) => write.on_progress(move |progress| listener(progress)).await,
             None => write.await,

@@ -151,9 +151,7 @@ impl Source {
     /// ```
     #[cfg(feature = "std")]
     pub fn path(path: impl Into<std::path::PathBuf>) -> Self {
-        let path = path.into();
-        let length = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len());
-        Source::new(Kind::Path(Arc::new(path)), length)
+        Source::new(Kind::Path(Arc::new(path.into())), None)
     }
 
     /// A stream that can be read once.
@@ -175,13 +173,26 @@ impl Source {
         Source { kind, length, taken: Arc::new(AtomicU64::new(0)) }
     }
 
-    /// How many bytes it has, if that is known.
+    /// How many bytes it has, if that is known. A file on disk has those that it has now.
     ///
     /// ```
     /// assert_eq!(picobase::files::Source::bytes("").length(), Some(0));
     /// ```
     pub fn length(&self) -> Option<u64> {
-        self.length
+        match &self.kind {
+            #[cfg(feature = "std")]
+            Kind::Path(path) => std::fs::metadata(&**path).ok().filter(std::fs::Metadata::is_file).map(|m| m.len()),
+            _ => self.length,
+        }
+    }
+
+    /// Can it be read at all? Asked before anything is sent: a file that is missing is no fault of the connection.
+    pub(crate) fn check(&self) -> Result<(), TransportError> {
+        match &self.kind {
+            #[cfg(feature = "std")]
+            Kind::Path(path) => open_file(path).map(|_| ()),
+            _ => Ok(()),
+        }
     }
 
     /// Can it be sent from its start (once more)? A stream can, until a byte was taken.
@@ -202,12 +213,12 @@ impl Source {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Opens it for one sending.
-    pub(crate) fn open(&self) -> Result<Reader, TransportError> {
+    /// Opens it for one sending. It must have that many bytes, if the server was told a length.
+    pub(crate) fn open(&self, length: Option<u64>) -> Result<Reader, TransportError> {
         let from = match &self.kind {
             Kind::Bytes(data) => From::Bytes(data.clone()),
             #[cfg(feature = "std")]
-            Kind::Path(path) => From::File(open_file(path)?),
+            Kind::Path(path) => From::File(open_file(path)?, path.clone()),
             Kind::Stream(stream) => match stream.with(Option::take) {
                 Some(pieces) => From::Stream(pieces),
                 None => {
@@ -218,7 +229,7 @@ impl Source {
                 }
             },
         };
-        Ok(Reader { from, taken: self.taken.clone() })
+        Ok(Reader { from, length, read: 0, taken: self.taken.clone() })
     }
 }
 
@@ -230,26 +241,32 @@ impl fmt::Debug for Source {
 
 #[cfg(feature = "std")]
 fn open_file(path: &std::path::Path) -> Result<std::fs::File, TransportError> {
-    let failed =
-        |what: &str| TransportError::new(Failure::Source, alloc::format!("cannot read {}: {what}", path.display()));
-    let file = std::fs::File::open(path).map_err(|e| failed(&e.to_string()))?;
-    match file.metadata() {
-        Ok(meta) if meta.is_file() => Ok(file),
-        Ok(_) => Err(failed("it is not a file")),
-        Err(e) => Err(failed(&e.to_string())),
+    // Looked at before it is opened: opening a pipe waits for somebody to write to it.
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() => std::fs::File::open(path).map_err(|e| unreadable(path, &e)),
+        Ok(_) => Err(unreadable(path, &"it is not a file")),
+        Err(e) => Err(unreadable(path, &e)),
     }
+}
+
+#[cfg(feature = "std")]
+fn unreadable(path: &std::path::Path, why: &dyn fmt::Display) -> TransportError {
+    TransportError::new(Failure::Source, alloc::format!("cannot read {}: {why}", path.display()))
 }
 
 /// One reading of a [`Source`].
 pub(crate) struct Reader {
     from: From,
+    /// How many bytes there must be, where that was said.
+    length: Option<u64>,
+    read: u64,
     taken: Arc<AtomicU64>,
 }
 
 enum From {
     Bytes(Bytes),
     #[cfg(feature = "std")]
-    File(std::fs::File),
+    File(std::fs::File, Arc<std::path::PathBuf>),
     Stream(Pieces),
 }
 
@@ -260,21 +277,43 @@ impl Reader {
             From::Bytes(rest) if rest.is_empty() => None,
             From::Bytes(rest) => Some(Ok(rest.split_to(rest.len().min(PIECE)))),
             #[cfg(feature = "std")]
-            From::File(file) => read_piece(file),
+            From::File(file, path) => read_piece(file, path),
             From::Stream(pieces) => match pieces.as_mut().poll_next(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(piece) => piece,
             },
         };
-        if let Some(Ok(piece)) = &piece {
-            self.taken.fetch_add(u64::try_from(piece.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        }
-        Poll::Ready(piece)
+        Poll::Ready(match piece {
+            Some(Ok(piece)) => Some(self.count(piece)),
+            None => self.wrong_length(|read, length| read < length).map(Err),
+            failed => failed,
+        })
+    }
+
+    fn count(&mut self, piece: Bytes) -> Result<Bytes, TransportError> {
+        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.read = self.read.saturating_add(length);
+        self.taken.fetch_add(length, Ordering::Relaxed);
+        self.wrong_length(|read, length| read > length).map_or(Ok(piece), Err)
+    }
+
+    /// Another length than the one said. HTTP libraries would cut what is too long, and blame the connection for what
+    /// is too short.
+    fn wrong_length(&self, is_wrong: impl Fn(u64, u64) -> bool) -> Option<TransportError> {
+        let length = self.length.filter(|length| is_wrong(self.read, *length))?;
+        let than = if self.read > length { "more bytes than" } else { "fewer bytes than" };
+        let what = match &self.from {
+            From::Bytes(_) => "the data has".to_string(),
+            #[cfg(feature = "std")]
+            From::File(_, path) => alloc::format!("{} changed while it was sent: it has", path.display()),
+            From::Stream(_) => "the stream has".to_string(),
+        };
+        Some(TransportError::new(Failure::Source, alloc::format!("{what} {than} the {length} that were said")))
     }
 }
 
 #[cfg(feature = "std")]
-fn read_piece(file: &mut std::fs::File) -> Option<Result<Bytes, TransportError>> {
+fn read_piece(file: &mut std::fs::File, path: &std::path::Path) -> Option<Result<Bytes, TransportError>> {
     use std::io::Read;
     let mut piece = alloc::vec![0; PIECE];
     match file.read(&mut piece) {
@@ -283,7 +322,7 @@ fn read_piece(file: &mut std::fs::File) -> Option<Result<Bytes, TransportError>>
             piece.truncate(n);
             Some(Ok(Bytes::from(piece)))
         }
-        Err(e) => Some(Err(TransportError::new(Failure::Source, alloc::format!("cannot read the file: {e}")))),
+        Err(e) => Some(Err(unreadable(path, &e))),
     }
 }
 

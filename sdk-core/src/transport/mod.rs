@@ -206,6 +206,15 @@ impl Body {
         }
     }
 
+    /// Can its files be read?
+    pub(crate) fn check(&self) -> Result<(), TransportError> {
+        match self {
+            Body::Empty | Body::Json(_) => Ok(()),
+            Body::Raw(source) => source.check(),
+            Body::Multipart(form) => form.check(),
+        }
+    }
+
     /// Is it large enough to have progress of its own?
     pub(crate) fn is_upload(&self) -> bool {
         matches!(self, Body::Raw(_) | Body::Multipart(_))

@@ -206,7 +206,7 @@ pub(super) fn retry_policy(given: &Value, _: &Value) -> Result<Value, Error> {
         false => Source::stream(None, pieces),
     };
     if given["bytes_taken"] == json!(true) {
-        let mut reader = source.open().unwrap();
+        let mut reader = source.open(None).unwrap();
         let piece = futures_util::future::poll_fn(|cx| reader.poll_piece(cx)).now_or_never();
         assert!(matches!(piece, Some(Some(Ok(_)))));
     }

@@ -108,7 +108,7 @@ impl<T: FromJson> FullList<T> {
     async fn collect(self) -> Result<Vec<T>, Error> {
         let mut pages = Pages::new(self.collection.client.clone(), self.call, self.batch_size);
         if let Place::Key(gap) = pages.place {
-            return ends::collect(gap, pages.keeps_id).await;
+            return ends::collect(*gap, pages.keeps_id).await;
         }
         let mut all = Vec::new();
         while let Some(page) = core::future::poll_fn(|cx| pages.poll_page(cx)).await? {
@@ -205,7 +205,7 @@ impl core::fmt::Debug for Pages {
 /// How far a walk has come.
 enum Place {
     /// What is left by id.
-    Key(Gap),
+    Key(Box<Gap>),
     /// At this page; the ids seen so far are sorted.
     Page { next: u32, seen: Vec<String> },
 }
@@ -218,7 +218,7 @@ impl Pages {
         let fits = filter.chars().count().saturating_add(128) <= FILTER_MAX;
         let place = if call.query.get("sort").is_none() && fits {
             let (after, before) = (String::new(), String::new());
-            Place::Key(Gap { client: client.clone(), call: call.clone(), filter, after, before, batch_size })
+            Place::Key(Box::new(Gap { client: client.clone(), call: call.clone(), filter, after, before, batch_size }))
         } else {
             Place::Page { next: 1, seen: Vec::new() }
         };

@@ -94,7 +94,8 @@ async fn a_whole_collection_while_others_write() {
         let (server, client) = seeded(5_000).await;
         let before = client.collection("bulk").get_full_list().await.unwrap();
         assert_eq!(before.len(), 5_000);
-        assert_eq!(lists(&server.default_proxy().requests().await).len(), 6);
+        // A page, two at a time from both ends, and a last round that finds nothing left between them.
+        assert_eq!(lists(&server.default_proxy().requests().await).len(), 1 + 2 + 2 + 2);
         // Every tenth row may be deleted during the walk; the others stay.
         let (victims, stay): (Vec<_>, Vec<_>) = before.iter().enumerate().partition(|(n, _)| n % 10 == 0);
         let victims = victims.into_iter().map(|(_, r)| r.id().to_string()).collect();

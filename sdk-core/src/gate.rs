@@ -448,7 +448,8 @@ mod tests {
 
         /// Lets all calls run that were woken, until nothing happens any more.
         fn settle(&mut self) {
-            while self.calls.iter_mut().fold(false, |busy, call| call.run() && !call.probes() || busy) {}
+            // Whoever asks is woken again with each poll, so it does not count as busy.
+            while self.calls.iter_mut().filter_map(|call| (call.run() && !call.probes()).then_some(())).count() > 0 {}
             for call in &mut self.calls {
                 call.run();
             }
@@ -498,9 +499,11 @@ mod tests {
                 assert_eq!(awake, 0, "all that are awake go when the gate opens");
                 return;
             }
-            // Whoever is silent loses the turn at last, where another one waits for it.
+            // Whoever is silent loses the turn at last, where another one waits for it. Without such calls patience is
+            // never needed.
+            let silent = awake < self.calls.len();
             for _ in 0..2 {
-                if awake > 0 && !self.calls.iter().any(|call| call.probes() && !call.silent) {
+                if silent && awake > 0 && !self.calls.iter().any(|call| call.probes() && !call.silent) {
                     let (step, _) = self.gate.patience(self.now);
                     self.gate.overdue(step);
                     self.settle();
@@ -539,6 +542,20 @@ mod tests {
         world.settle();
         let first = world.calls.iter().position(Call::probes);
         assert_eq!(first, Some(0), "it was the only one when it came");
+        drop(world.calls.remove(0));
+        world.settle();
+        assert!(world.calls.first().is_some_and(Call::probes));
+    }
+
+    #[test]
+    fn one_that_goes_away_before_its_turn_wakes_the_next() {
+        let mut world = World::closed();
+        for _ in 0..3 {
+            world.calls.push(Call::new(&world.gate, true));
+            world.settle();
+        }
+        // The probe goes, and the next one as well, before it could look.
+        drop(world.calls.remove(0));
         drop(world.calls.remove(0));
         world.settle();
         assert!(world.calls.first().is_some_and(Call::probes));

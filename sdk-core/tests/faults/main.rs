@@ -1,11 +1,5 @@
 //! What goes wrong between a client and its server, made to happen: sleeping instances, lost answers, broken transfers.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "tests assert by panicking, and say on stderr what a child process did"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests assert by panicking")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -57,7 +57,8 @@ async fn write_and_read(client: &Client) -> Result<Post, picobase::Error> {
 
     let title = r#"A "quoted" title && more"#;
     let post = posts.create(&json!({"title": title, "status": "published"})).await?;
-    let wanted = filter("title = {:title} && status = {:status}", params! { "title" => title, "status" => "published" })?;
+    let wanted =
+        filter("title = {:title} && status = {:status}", params! { "title" => title, "status" => "published" })?;
     let found = posts.get_list(1, 10).filter(wanted).sort("-created").await?;
     println!("the filter finds {} of {}: {:?}", found.items.len(), posts.get_full_list().await?.len(), title);
     Ok(post)

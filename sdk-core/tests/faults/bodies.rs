@@ -1,5 +1,6 @@
 //! B5: answers that are not what they should be.
 
+use futures_util::future::join_all;
 use picobase::{ErrorKind, transport::Method};
 use serde_json::{Value, json};
 
@@ -73,16 +74,17 @@ async fn truncated_answers() {
     within(30, async {
         let server = kit().server().await;
         server.seed("bulk", 500).await;
-        let proxy = server.default_proxy();
-        let (client, _) = watched(&server.url, |b| b.max_retries(1));
-        let post = new_post(&client, "here").await;
+        let server = &server;
         let cuts = [
             json!({"type": "truncate", "bytes": 10}),
             json!({"type": "reset", "when": "after_response_bytes", "bytes": 10}),
             json!({"type": "close", "when": "after_response_bytes", "bytes": 10}),
             json!({"type": "reset", "when": "after_response_bytes", "bytes": 0}),
         ];
-        for cut in cuts {
+        join_all(cuts.map(|cut| async move {
+            let proxy = server.proxy().await;
+            let (client, _) = watched(&proxy.url, |b| b.max_retries(1));
+            let post = new_post(&client, "here").await;
             // Short answers have a length, long ones come in chunks.
             proxy.faults(json!([{"times": 1, "action": cut}])).await;
             client.collection("posts").get_one(post.id()).await.unwrap();
@@ -95,7 +97,8 @@ async fn truncated_answers() {
             let error = client.collection("posts").create(&json!({"title": unique("cut")})).await.unwrap_err();
             assert_eq!((error.kind(), error.attempts()), (ErrorKind::Network, 1), "{cut} {error:?}");
             assert_eq!(proxy.requests().await.len(), 1);
-        }
+        }))
+        .await;
     })
     .await;
 }

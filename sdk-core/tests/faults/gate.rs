@@ -487,7 +487,7 @@ async fn a_late_answer_of_before_does_not_close_the_gate_again() {
 async fn a_probe_that_breaks_is_followed_at_a_distance() {
     within(20, async {
         let proxy = proxy().await;
-        let (client, _) = watched(&proxy.url, |b| b.cold_start_timeout(ms(3000)));
+        let (client, _) = watched(&proxy.url, |b| b.cold_start_timeout(ms(15_000)));
         behind_a_closed_gate(&proxy, &client, 300, "0").await;
         proxy.faults(json!([{"for_ms": 2000, "action": {"type": "reset"}}])).await;
         let posts = client.collection("posts");

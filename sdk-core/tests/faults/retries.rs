@@ -114,9 +114,6 @@ async fn asked(proxy: &Proxy, method: &str) -> usize {
 #[tokio::test]
 async fn bad_gateways_and_broken_connections() {
     within(30, async {
-        let proxy = proxy().await;
-        let (client, states) = watched(&proxy.url, |b| b);
-        let post = new_post(&client, "here").await;
         let actions = [
             json!({"type": "respond", "status": 502, "body": "<html>bad gateway</html>"}),
             json!({"type": "respond", "status": 504}),
@@ -125,7 +122,10 @@ async fn bad_gateways_and_broken_connections() {
             json!({"type": "lose_answer"}),
             json!({"type": "respond_after_forward", "status": 502}),
         ];
-        for action in actions {
+        join_all(actions.map(|action| async move {
+            let proxy = proxy().await;
+            let (client, states) = watched(&proxy.url, |b| b);
+            let post = new_post(&client, "here").await;
             let status = action["status"].as_u64().unwrap_or(0);
             let once = json!([{"times": 1, "action": action}]);
             asked(&proxy, "GET").await;
@@ -155,8 +155,9 @@ async fn bad_gateways_and_broken_connections() {
             let safe = client.send::<Value>(Method::Post, path).body(&json!({"title": "safe"})).safe();
             safe.await.unwrap();
             assert_eq!(asked(&proxy, "POST").await, 2, "{action}");
-        }
-        assert_eq!(states.all(), []);
+            assert_eq!(states.all(), []);
+        }))
+        .await;
     })
     .await;
 }

@@ -131,7 +131,7 @@ async fn one_refresh_beside_thirty_calls() {
 #[tokio::test]
 async fn a_refresh_that_is_refused_ends_the_session() {
     within(20, async {
-        for status in [401, 403, 404] {
+        join_all([401, 403, 404].map(|status| async move {
             let proxy = proxy().await;
             let client = client(&proxy.url);
             short(&client).await;
@@ -159,7 +159,8 @@ async fn a_refresh_that_is_refused_ends_the_session() {
             list(&client).await.unwrap();
             assert_eq!(events.all(), [InitialSession, SessionExpired, SignedOut, SignedIn]);
             assert_eq!(lists(&proxy).await.iter().rev().take(2).collect::<Vec<_>>(), [&true, &false]);
-        }
+        }))
+        .await;
     })
     .await;
 }
@@ -199,7 +200,7 @@ async fn a_refresh_that_fails_keeps_the_session() {
 #[tokio::test]
 async fn clocks_that_are_wrong() {
     within(30, async {
-        for skew in [3_600_000, -3_600_000] {
+        join_all([3_600_000, -3_600_000].map(|skew| async move {
             let proxy = proxy().await;
             let (client, _) = watched(&proxy.url, |b| b.runtime(Skewed::new(skew)));
             let session = short(&client).await;
@@ -219,7 +220,8 @@ async fn clocks_that_are_wrong() {
             assert!(refreshes(&proxy).await <= 1);
             assert_eq!(events.all()[0], InitialSession);
             assert!(!events.all().contains(&SessionExpired));
-        }
+        }))
+        .await;
     })
     .await;
 }
@@ -273,7 +275,7 @@ async fn a_session_ends_with_its_token() {
 #[tokio::test]
 async fn an_answer_of_an_earlier_session_is_dropped() {
     within(20, async {
-        for status in [200, 401] {
+        join_all([200, 401].map(|status| async move {
             let proxy = proxy().await;
             let client = client(&proxy.url);
             short(&client).await;
@@ -290,7 +292,8 @@ async fn an_answer_of_an_earlier_session_is_dropped() {
             assert_eq!(client.auth().session().unwrap().token(), alice.token());
             assert_eq!(events.all(), [InitialSession, SignedIn]);
             list(&client).await.unwrap();
-        }
+        }))
+        .await;
     })
     .await;
 }

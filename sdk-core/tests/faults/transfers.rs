@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
 use picobase::{
     Client, ErrorKind, Record,
     files::FileSource,
@@ -152,10 +152,10 @@ async fn ranges(proxy: &Proxy) -> Vec<Option<String>> {
 #[tokio::test]
 async fn a_download_is_cut_or_stalls() {
     within(40, async {
-        let proxy = proxy().await;
-        let (client, _) = watched(&proxy.url, |b| b.transfer_idle_timeout(ms(400)));
-        let (post, name) = with_file(&client).await;
-        for kind in ["reset", "close", "stall"] {
+        join_all(["reset", "close", "stall"].map(|kind| async move {
+            let proxy = proxy().await;
+            let (client, _) = watched(&proxy.url, |b| b.transfer_idle_timeout(ms(400)));
+            let (post, name) = with_file(&client).await;
             let cuts = json!([
                 {"times": 1, "action": {"type": kind, "when": "after_response_bytes", "bytes": 500_000}},
                 {"times": 1, "action": {"type": kind, "when": "after_response_bytes", "bytes": 300_000}},
@@ -178,8 +178,9 @@ async fn a_download_is_cut_or_stalls() {
             assert_eq!(size, SIZE as u64);
             assert!(std::fs::read(&path).unwrap() == noise(SIZE));
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        }
-        settled(&proxy).await;
+            settled(&proxy).await;
+        }))
+        .await;
     })
     .await;
 }

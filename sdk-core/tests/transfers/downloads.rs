@@ -111,6 +111,7 @@ async fn a_server_that_ignores_ranges() {
             .unwrap()
             .extend([json!({"action": slow}), json!({"times": 1, "path_contains": "/api/files/", "action": all})]);
         proxy.faults(faults).await;
+        proxy.clear_requests().await;
         let got = client.files().download(&post, &name).bytes().await.unwrap();
         assert!(got == text, "{} bytes", got.len());
         let starts = starts(&proxy).await;

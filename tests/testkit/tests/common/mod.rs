@@ -29,6 +29,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// A connection that was reset before anything could be sent.
+    pub(crate) fn reset() -> Self {
+        Self { head: String::new(), body: Vec::new(), end: End::Reset, took: Duration::ZERO }
+    }
+
     pub(crate) fn status(&self) -> u16 {
         self.head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
     }

@@ -5,11 +5,7 @@
 mod common;
 mod tools;
 
-mod bodies;
 mod deadlines;
 mod gate;
-mod redirects;
-mod retries;
 mod session;
-mod tls;
 mod transfers;

@@ -2,25 +2,22 @@
 
 use std::{
     collections::VecDeque,
-    path::Path,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future::join_all};
+use futures_util::StreamExt;
 use picobase::{
     Client, ErrorKind, Record,
     files::FileSource,
     runtime::BoxFuture,
     transport::{Failure, Headers, MemoryTransport, Response, ResponseBody, TransportError},
 };
-use picobase_testkit::{Cut, Proxy};
+use picobase_testkit::Cut;
 use serde_json::json;
 
 use crate::{
-    common::{client, kit, unique, within},
-    tls::{child, is_child},
+    common::{kit, unique, within},
     tools::{cancelled_after, ms, proxy, settled, timed, watched},
 };
 
@@ -42,12 +39,6 @@ async fn with_file(client: &Client) -> (Record, String) {
     (post, name)
 }
 
-fn pieces(total: usize) -> FileSource {
-    let data = Bytes::from(noise(total));
-    let parts: Vec<_> = (0..total).step_by(50_000).map(|at| Ok(data.slice(at..(at + 50_000).min(total)))).collect();
-    FileSource::stream("stream.bin", Some(total as u64), futures_util::stream::iter(parts))
-}
-
 /// The record of this title is there once, and its file is whole.
 async fn stored_once(client: &Client, title: &str) {
     let filter = client.filter("title = {:t}", picobase::params! { "t" => title }).unwrap();
@@ -55,63 +46,6 @@ async fn stored_once(client: &Client, title: &str) {
     assert_eq!(found.len(), 1);
     let file = client.files().download(&found[0], found[0].get_list("attachments")[0]).bytes().await.unwrap();
     assert!(file == noise(SIZE), "{} bytes", file.len());
-}
-
-#[tokio::test]
-async fn an_upload_is_cut() {
-    within(40, async {
-        let proxy = proxy().await;
-        let client = client(&proxy.url);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file.bin");
-        std::fs::write(&path, noise(SIZE)).unwrap();
-        let cut = json!([{"times": 1, "method": "POST", "action": {"type": "reset", "when": "after_request_bytes", "bytes": 400_000}}]);
-        let sources = || [FileSource::bytes("file.bin", noise(SIZE)), FileSource::path(&path)];
-        for source in sources() {
-            proxy.faults(cut.clone()).await;
-            proxy.clear_requests().await;
-            let error = upload(&client, "cut", source).await.unwrap_err();
-            assert_eq!((error.kind(), error.attempts()), (ErrorKind::Network, 1), "{error:?}");
-            assert_eq!(proxy.requests().await.len(), 1);
-        }
-        for source in sources() {
-            let title = unique("repeated");
-            proxy.faults(cut.clone()).await;
-            proxy.clear_requests().await;
-            upload(&client, &title, source).safe_retry().await.unwrap();
-            assert_eq!(proxy.requests().await.len(), 2);
-            stored_once(&client, &title).await;
-        }
-        // A stream is read once.
-        proxy.faults(cut).await;
-        proxy.clear_requests().await;
-        let error = upload(&client, "stream", pieces(SIZE)).safe_retry().await.unwrap_err();
-        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Network, 1), "{error:?}");
-        assert_eq!(proxy.requests().await.len(), 1);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_upload_stalls() {
-    within(30, async {
-        let proxy = proxy().await;
-        let (client, _) = watched(&proxy.url, |b| b.transfer_idle_timeout(ms(600)));
-        let stall = json!([{"times": 1, "method": "POST", "action": {"type": "stall", "when": "after_request_bytes", "bytes": 400_000}}]);
-        proxy.faults(stall).await;
-        let (result, took) = timed(upload(&client, "stall", FileSource::bytes("file.bin", noise(SIZE)))).await;
-        assert_eq!(result.unwrap_err().kind(), ErrorKind::Timeout);
-        assert!(took >= ms(500) && took < ms(3000), "{took:?}");
-        // A slow one goes on, for longer than that.
-        proxy.faults(json!([{"action": {"type": "slow", "bytes_per_sec": 900_000, "direction": "request"}}])).await;
-        let title = unique("slow");
-        let (result, took) = timed(upload(&client, &title, FileSource::bytes("file.bin", noise(SIZE)))).await;
-        result.unwrap();
-        assert!(took > ms(1200), "{took:?}");
-        proxy.clear_faults().await;
-        stored_once(&client, &title).await;
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -141,48 +75,6 @@ async fn the_server_is_killed_during_an_upload() {
 async fn whole(client: &Client, post: &Record, name: &str) {
     let file = client.files().download(post, name).bytes().await.unwrap();
     assert!(file == noise(SIZE), "{} bytes", file.len());
-}
-
-/// Where the requests for the file began.
-async fn ranges(proxy: &Proxy) -> Vec<Option<String>> {
-    let log = proxy.requests().await;
-    log.iter().filter(|r| r.path.contains("/api/files/")).map(|r| r.headers.get("range").cloned()).collect()
-}
-
-#[tokio::test]
-async fn a_download_is_cut_or_stalls() {
-    within(40, async {
-        join_all(["reset", "close", "stall"].map(|kind| async move {
-            let proxy = proxy().await;
-            let (client, _) = watched(&proxy.url, |b| b.transfer_idle_timeout(ms(400)));
-            let (post, name) = with_file(&client).await;
-            let cuts = json!([
-                {"times": 1, "action": {"type": kind, "when": "after_response_bytes", "bytes": 500_000}},
-                {"times": 1, "action": {"type": kind, "when": "after_response_bytes", "bytes": 300_000}},
-            ]);
-            proxy.faults(cuts.clone()).await;
-            proxy.clear_requests().await;
-            whole(&client, &post, &name).await;
-            let ranges = ranges(&proxy).await;
-            assert_eq!(ranges.len(), 3, "{kind} {ranges:?}");
-            assert!(ranges[0].is_none());
-            let began = |range: &Option<String>| -> usize {
-                range.as_ref().unwrap().strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap().parse().unwrap()
-            };
-            assert!(began(&ranges[1]) <= 500_000 && began(&ranges[1]) < began(&ranges[2]), "{ranges:?}");
-
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("copy.bin");
-            proxy.faults(cuts).await;
-            let size = client.files().download(&post, &name).to_path(&path).await.unwrap();
-            assert_eq!(size, SIZE as u64);
-            assert!(std::fs::read(&path).unwrap() == noise(SIZE));
-            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-            settled(&proxy).await;
-        }))
-        .await;
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -335,54 +227,4 @@ async fn servers_with_ranges_of_their_own() {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Decode);
     })
     .await;
-}
-
-#[tokio::test]
-async fn fifty_megabytes_in_ten() {
-    within(60, async {
-        let server = kit().server().await;
-        let output = child("transfers::child_of_fifty_megabytes", &[("PICOBASE_FAULTS_URL", &server.direct_url)]).await;
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && text.contains("1 passed"),
-            "{text}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    })
-    .await;
-}
-
-/// The most memory that this process ever had, in KB, as far as the system tells.
-fn peak() -> Option<u64> {
-    let status = std::fs::read_to_string(Path::new("/proc/self/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.trim().parse().ok()
-}
-
-#[tokio::test]
-async fn child_of_fifty_megabytes() {
-    if !is_child("transfers::child_of_fifty_megabytes") {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let (path, copy) = (folder.path().join("large.bin"), folder.path().join("copy.bin"));
-    {
-        use std::io::Write;
-        let mut file = std::fs::File::create(&path).unwrap();
-        for n in 0..50u8 {
-            file.write_all(&vec![n; 1024 * 1024]).unwrap();
-        }
-    }
-    let client = client(&std::env::var("PICOBASE_FAULTS_URL").unwrap());
-    client.collection("posts").get_list(1, 1).await.unwrap();
-    let idle = peak();
-    let post = upload(&client, "large", FileSource::path(&path)).timeout(Duration::from_secs(50)).await.unwrap();
-    let up = peak();
-    let name = post.get_list("attachments")[0];
-    let size = client.files().download(&post, name).to_path(&copy).await.unwrap();
-    let down = peak();
-    assert_eq!(size, 50 * 1024 * 1024);
-    assert!(std::fs::read(&copy).unwrap() == std::fs::read(&path).unwrap());
-    if let (Some(idle), Some(up), Some(down)) = (idle, up, down) {
-        assert!(up - idle < 10 * 1024 && down - idle < 10 * 1024, "{idle} KB idle, {up} up, {down} down");
-    }
 }

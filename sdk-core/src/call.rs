@@ -975,6 +975,11 @@ pub(crate) async fn execute_json<T: FromJson>(client: Client, call: Call) -> Res
     answer.decode().inspect_err(|_| debug!(endpoint = template.name, "the answer could not be decoded"))
 }
 
+/// A call whose answer says nothing, as an [`Action`](crate::action::Action) runs it.
+pub(crate) fn nothing(client: Client, call: Call) -> crate::runtime::BoxFuture<'static, Result<(), Error>> {
+    Box::pin(async move { execute(&client, call).await?.nothing() })
+}
+
 /// [`execute_json`] in a box, as an [`Action`](crate::action::Action) runs it.
 pub(crate) fn decode<T: FromJson>(client: Client, call: Call) -> crate::runtime::BoxFuture<'static, Result<T, Error>> {
     Box::pin(execute_json(client, call))

@@ -29,7 +29,7 @@ use crate::{
     records::{Batch, Collection, Record},
     runtime::{BoxFuture, Editor, Listener, Lock, MaybeSend, MaybeSync, Runtime, SharedRuntime},
     transport::{Body, Headers, Method, Transport},
-    url::{BaseUrl, Query, QueryValue},
+    url::{BaseUrl, Query, QueryValue, is_dots},
 };
 
 /// A client of one PicoBase instance. Cheap to clone: clones share everything, the session included.
@@ -464,8 +464,7 @@ fn custom_path(path: &str) -> Result<String, Error> {
         return Err(Error::configuration("the path has characters that must be percent-encoded")
             .with_fix("Pass parameters with `query`, which encodes them."));
     }
-    let dots = |segment: &str| matches!(segment.to_lowercase().replace("%2e", ".").as_str(), "." | "..");
-    if route.split('/').any(dots) {
+    if route.split('/').any(is_dots) {
         return Err(Error::not_found("the path has a . or .. segment").with_fix("Write the path plainly."));
     }
     Ok(if path.starts_with('/') { path.to_string() } else { alloc::format!("/{path}") })

@@ -68,7 +68,7 @@ impl BaseUrl {
             Err(what) => return bad(what, example()),
         };
         let path = path.trim_end_matches('/');
-        if path.split('/').skip(1).any(|s| matches!(s, "" | "." | "..") || is_dots(s)) {
+        if path.split('/').skip(1).any(|s| s.is_empty() || is_dots(s)) {
             return bad("has an empty, . or .. segment in its path", "Write the path plainly.".to_string());
         }
         let origin = format!("{scheme}://{authority}");
@@ -107,8 +107,8 @@ impl BaseUrl {
     }
 }
 
-/// Percent-encoded dots, which URL parsers read as dots.
-fn is_dots(segment: &str) -> bool {
+/// `.` or `..`, percent-encoded or not: URL parsers read them as steps in the path.
+pub(crate) fn is_dots(segment: &str) -> bool {
     matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 

@@ -18,13 +18,9 @@ pub use self::{
     sql::{Sql, SqlAnswer, SqlColumn},
 };
 use crate::{
-    call::{Call, execute},
-    client::Client,
+    call::{Call, nothing},
     endpoints::Endpoint,
-    error::Error,
     json::Json,
-    runtime::BoxFuture,
-    sync::boxed,
     transport::Body,
 };
 
@@ -33,9 +29,4 @@ fn call_with(endpoint: Endpoint, members: impl IntoIterator<Item = (&'static str
     let mut call = Call::new(endpoint, &[]);
     call.body = Body::Json(Json::object(members));
     call
-}
-
-/// Makes a call whose answer says nothing.
-fn nothing(client: Client, call: Call) -> BoxFuture<'static, Result<(), Error>> {
-    boxed(async move { execute(&client, call).await?.nothing() })
 }

@@ -10,7 +10,7 @@ use core::{fmt, future::IntoFuture, time::Duration};
 use super::{Auth, AuthEvent, Session, token::Claims};
 use crate::{
     action::Action,
-    call::{Call, Identity, decode, execute, execute_json},
+    call::{Call, Identity, decode, execute, execute_json, nothing},
     client::Client,
     endpoints::{self, Endpoint},
     error::{Error, ErrorKind},
@@ -439,11 +439,6 @@ pub(crate) fn sign_in(client: Client, call: Call) -> BoxFuture<'static, Result<S
         client.session.begin(&client, &session).await?;
         Ok(session)
     })
-}
-
-/// Makes a call whose answer says nothing.
-pub(crate) fn nothing(client: Client, call: Call) -> BoxFuture<'static, Result<(), Error>> {
-    Box::pin(async move { execute(&client, call).await?.nothing() })
 }
 
 fn impersonate(client: Client, call: Call) -> BoxFuture<'static, Result<Client, Error>> {

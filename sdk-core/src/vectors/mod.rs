@@ -5,6 +5,7 @@
 
 mod calls;
 mod sessions;
+mod streams;
 mod urls;
 mod writes;
 
@@ -47,6 +48,7 @@ topics! {
     session_life: sessions::session_life;
     multipart: writes::multipart;
     batch: writes::batch;
+    sse: streams::sse;
 }
 
 fn folder() -> PathBuf {

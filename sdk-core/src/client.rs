@@ -26,6 +26,7 @@ use crate::{
     filter::{FilterDialect, filter_for},
     gate::{Gate, InstanceState},
     json::{FromJson, ToJson},
+    realtime::{Hub, Input, Realtime, RealtimeOptions},
     records::{Batch, Collection, Record},
     runtime::{BoxFuture, Editor, Listener, Lock, MaybeSend, MaybeSync, Runtime, SharedRuntime},
     transport::{Body, Headers, Method, Transport},
@@ -50,6 +51,8 @@ use crate::{
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
     pub(crate) session: Arc<SessionState>,
+    /// The session's own stream.
+    pub(crate) realtime: Arc<Hub>,
 }
 
 /// What a client shares with its `with_session` family.
@@ -161,7 +164,7 @@ impl Client {
     }
 
     /// Sets the base URL, for apps that learn it at run time. Before the first call that only configures. After it,
-    /// another origin also means another instance: the gate opens, file tokens are dropped, and the session is signed
+    /// another origin also means another instance: the gate opens, streams begin anew, file tokens are dropped, and the session is signed
     /// out, unless [`SetUrl::keep_session`] says otherwise.
     ///
     /// ```
@@ -211,6 +214,19 @@ impl Client {
     /// ```
     pub fn files(&self) -> Files {
         Files::new(self)
+    }
+
+    /// The event stream: topics of one's own, its state, and ending subscriptions. For the events of a collection see
+    /// [`Collection::subscribe`] and [`Collection::live`].
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// let news = client.realtime().subscribe("news").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn realtime(&self) -> Realtime {
+        Realtime::new(self)
     }
 
     /// Several writes in one request.
@@ -314,7 +330,8 @@ impl Client {
                 state
             }
         };
-        Client { shared: self.shared.clone(), session: Arc::new(session) }
+        let realtime = Hub::new(self.realtime.options.clone());
+        Client { shared: self.shared.clone(), session: Arc::new(session), realtime }
     }
 
     /// Calls `listener` when the instance falls asleep, wakes up, or does not wake up in time.
@@ -547,6 +564,7 @@ impl SetUrl {
         if moved {
             self.client.shared.gate.open();
             self.client.session.forget_file_token();
+            self.client.realtime.send(&self.client, Input::Moved);
             if !self.keep_session {
                 self.client.auth().sign_out().await?;
             }
@@ -655,6 +673,7 @@ pub struct ClientBuilder {
     store: Option<Arc<dyn Store>>,
     credentials: Option<Credentials>,
     server_version: Option<String>,
+    realtime: RealtimeOptions,
     options: Options,
     before: Vec<Editor<Outgoing>>,
     after: Vec<Listener<CallReport>>,
@@ -673,6 +692,7 @@ impl Default for ClientBuilder {
             store: None,
             credentials: None,
             server_version: None,
+            realtime: RealtimeOptions::default(),
             options: Options {
                 timeout: None,
                 cold_start_timeout: Duration::from_secs(60),
@@ -855,6 +875,15 @@ options! {
     /// ```
     on_state(listener: impl Fn(&InstanceState) + MaybeSend + MaybeSync + 'static) |b| b.on_state.push(Arc::new(listener));
 
+    /// The settings of realtime.
+    ///
+    /// ```
+    /// use picobase::{Client, realtime::RealtimeOptions};
+    /// let client = Client::builder().url("http://h").realtime(RealtimeOptions::default()).build()?;
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    realtime(options: RealtimeOptions) |b| b.realtime = options;
+
     /// Called when the session store fails at a moment when no call can report it, or had a corrupt file.
     ///
     /// ```
@@ -928,7 +957,8 @@ impl ClientBuilder {
             after: self.after,
             address: Lock::new(Address { base, used: false }),
         };
-        Ok(Client { shared: Arc::new(shared), session: Arc::new(SessionState::new(store, self.credentials)) })
+        let session = Arc::new(SessionState::new(store, self.credentials));
+        Ok(Client { shared: Arc::new(shared), session, realtime: Hub::new(self.realtime.checked()) })
     }
 
     #[cfg(feature = "reqwest")]

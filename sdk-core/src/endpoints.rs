@@ -113,6 +113,8 @@ endpoints! {
     48 FILES_TOKEN "files.get_token" Post "/api/files/token" Auth safe true;
     49 FILES_DOWNLOAD "files.download" Get "/api/files/{c}/{id}/{name}" Rule;
     50 BATCH "batch.send" Post "/api/batch" Rule;
+    51 REALTIME_CONNECT "realtime.connect" Get "/api/realtime" Rule;
+    52 REALTIME_SUBMIT "realtime.submit" Post "/api/realtime" Rule safe true;
     53 HEALTH "health" Get "/api/health" Anyone;
     54 SQL "sql.run" Post "/api/sql" Superuser since "0.39.0";
 }

@@ -177,6 +177,19 @@ impl Json {
         found.map(|value| self.slice(value))
     }
 
+    /// The members of these names, found in one pass.
+    pub(crate) fn peek<const N: usize>(&self, names: [&str; N]) -> [Option<Json>; N] {
+        let mut found = names.map(|_| None);
+        self.each_member(|key, value| {
+            for (slot, name) in found.iter_mut().zip(names) {
+                if key_is(key, name) {
+                    *slot = Some(value);
+                }
+            }
+        });
+        found.map(|value| value.map(|value| self.slice(value)))
+    }
+
     /// The members in their order; none if this is no object.
     ///
     /// ```

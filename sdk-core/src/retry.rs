@@ -2,7 +2,10 @@
 
 use core::time::Duration;
 
-use crate::{transport::Failure, url::civil};
+use crate::{
+    transport::Failure,
+    url::{civil, days_from_civil},
+};
 
 /// The longest wait that a Retry-After header is taken to mean.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
@@ -112,17 +115,6 @@ fn full_year(digits: i64, now: u64) -> Option<i64> {
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/// Days since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`).
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month_index = (month + 9) % 12;
-    let day_of_year = (153 * month_index + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,7 @@ use crate::{
     error::{Error, ErrorKind},
     files::FileToken,
     json::Json,
+    realtime::Viewer,
     runtime::{BoxFuture, Listener, Lock},
     sync::{Joined, SingleFlight, boxed},
 };
@@ -124,6 +125,40 @@ impl SessionState {
     /// Counts sessions; it changes with every sign-in, sign-out and end.
     pub(crate) fn generation(&self) -> u64 {
         self.state.with(|s| s.generation)
+    }
+
+    /// Who is signed in, for realtime.
+    pub(crate) fn viewer(&self) -> Viewer {
+        self.state.with(|s| Viewer {
+            user: s.live.as_ref().and_then(|live| live.session.record.get_str("id")),
+            generation: s.generation,
+            ended: s.ended && self.credentials.is_none(),
+        })
+    }
+
+    /// Asks the server whether the session still lives, and ends it where it does not. The new token is only kept
+    /// where a refresh was due.
+    ///
+    /// # Errors
+    /// Where the server could not be asked.
+    pub(crate) async fn check(&self, client: &Client) -> Result<(), Error> {
+        let now = client.shared.runtime.now();
+        let live = self.state.with(|s| {
+            let live = s.live.as_ref()?;
+            Some((live.for_refresh(), live.action(now, s.last_refresh), s.generation))
+        });
+        let Some(((token, collection, refreshable), action, generation)) = live else { return Ok(()) };
+        if action == RefreshAction::Refresh {
+            return self.refresh(client).await.map(|_| ());
+        }
+        // The others are asked for by the call itself, or cannot be.
+        if action != RefreshAction::None || !refreshable {
+            return Ok(());
+        }
+        match ask(client, token, &collection).await {
+            Err(error) if ends_session(&error) => self.end(client, generation).await,
+            answer => answer.map(|_| ()),
+        }
     }
 
     /// May a call go, and with which token? None where [`prepare`](Self::prepare) must come first.

@@ -149,6 +149,10 @@ impl Seen {
         Some(entry.turn)
     }
 
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.slot(id).and_then(|at| self.slots.get(at)).is_some_and(Option::is_some)
+    }
+
     /// The ids of the records that were there when they were last heard of.
     pub(crate) fn alive(&self) -> impl Iterator<Item = &str> {
         self.slots.iter().flatten().filter(|entry| !entry.deleted).map(|entry| &*entry.id)

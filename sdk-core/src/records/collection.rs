@@ -16,6 +16,7 @@ use crate::{
     client::Client,
     endpoints,
     json::{FromJson, ToJson},
+    realtime::Subscribe,
 };
 
 /// The records of one collection; `T` is what a record is decoded to.
@@ -187,6 +188,26 @@ impl<T: FromJson> Collection<T> {
     /// ```
     pub fn get_many<I: AsRef<str>>(&self, ids: impl IntoIterator<Item = I>) -> GetMany<T> {
         GetMany::new(self, ids.into_iter().map(|id| id.as_ref().to_string()).collect())
+    }
+
+    /// The events of a record, by its id, or of all records, `*`. What happens while the stream is down is fetched when
+    /// it is there again, see [`realtime`](crate::realtime).
+    ///
+    /// # Errors
+    /// As [`Realtime::subscribe`](crate::realtime::Realtime::subscribe).
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// use futures_util::StreamExt;
+    /// let mut posts = client.collection("posts").subscribe("*").expand("author").await?;
+    /// while let Some(event) = posts.next().await {
+    ///     println!("{:?}", event?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn subscribe(&self, record: &str) -> Subscribe<T> {
+        Subscribe::new(&self.client, alloc::format!("{}/{record}", self.name))
     }
 
     /// Creates a record. Add files with [`Write::file`].

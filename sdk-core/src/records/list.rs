@@ -18,7 +18,7 @@ use crate::{
 /// The longest filter that the server takes, in characters.
 pub(crate) const FILTER_MAX: usize = 3500;
 /// How many ids one request of `get_many` asks for: the server takes 200 expressions in a filter.
-const MANY_MAX: usize = 100;
+pub(crate) const MANY_MAX: usize = 100;
 
 /// One page of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +167,7 @@ impl<T: FromJson> IntoFuture for GetMany<T> {
 }
 
 /// `id = "a" || id = "b"` for as many ids as a filter may hold; each id once, impossible ones left out.
-fn id_filters(client: &Client, ids: &[String]) -> Result<Vec<String>, Error> {
+pub(crate) fn id_filters(client: &Client, ids: &[String]) -> Result<Vec<String>, Error> {
     let mut unique: Vec<&str> =
         ids.iter().map(String::as_str).filter(|id| !id.is_empty() && !id.contains('\0')).collect();
     unique.sort_unstable();

@@ -3,7 +3,7 @@
 mod batch;
 mod collection;
 mod ends;
-mod list;
+pub(crate) mod list;
 #[cfg(feature = "std")]
 mod record;
 mod walk;

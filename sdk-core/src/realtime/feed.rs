@@ -1,0 +1,553 @@
+//! One topic: its listeners, the order of its events, and what must be fetched after a gap.
+//!
+//! Pure: what happened goes in, deliveries and the wish to fetch something come out.
+
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use core::time::Duration;
+
+use super::{
+    event::{EventAction, Origin, ResyncReason},
+    machine::{Effect, Effects, ListenerId, Timing},
+    queue::Item,
+    seen::{Seen, Verdict, Version, hash},
+    topic::{Target, Topic},
+};
+use crate::{error::Error, json::Json, retry::backoff, url::parse_date};
+
+/// How often a fetch is tried while the stream is there.
+const FETCHES_MAX: u32 = 4;
+/// How long to wait before the server is asked which of several versions is the last: more may be on their way.
+const UNSURE_WAIT: Duration = Duration::from_millis(250);
+
+/// A message of the stream, as far as the client looks into it.
+pub(super) struct Incoming {
+    /// What happened to which record; none for a message of one's own.
+    record: Option<(EventAction, String)>,
+    updated: Option<u64>,
+    hash: u64,
+    /// The record, or the message.
+    json: Json,
+}
+
+impl Incoming {
+    pub(super) fn read(data: String) -> Incoming {
+        let json = match Json::from_body(data.clone().into()) {
+            Ok(json) => json,
+            Err(_) => Json::string(&data),
+        };
+        let hash = hash(data.as_bytes());
+        let [action, record] = json.peek(["action", "record"]);
+        let action = action.and_then(|action| action.as_str()).and_then(|word| EventAction::read(&word));
+        let (Some(action), Some(record)) = (action, record) else {
+            return Incoming { record: None, updated: None, hash, json };
+        };
+        match Peeked::at(&record) {
+            Some(Peeked { id, updated, hash }) => Incoming { record: Some((action, id)), updated, hash, json: record },
+            None => Incoming { record: None, updated: None, hash, json },
+        }
+    }
+}
+
+/// The few fields of a record that the client looks at.
+struct Peeked {
+    id: String,
+    updated: Option<u64>,
+    hash: u64,
+}
+
+impl Peeked {
+    fn at(record: &Json) -> Option<Peeked> {
+        let [id, updated] = record.peek(["id", "updated"]);
+        let updated = updated.and_then(|updated| updated.as_str()).and_then(|text| parse_date(&text));
+        Some(Peeked { id: id?.as_str()?, updated, hash: hash(record.as_text().as_bytes()) })
+    }
+
+    fn version(&self) -> Version<'_> {
+        Version { id: &self.id, updated: self.updated.unwrap_or_default(), hash: self.hash }
+    }
+}
+
+/// Which stream a message came from, while one takes the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Only,
+    Older,
+    Newer,
+}
+
+/// Messages that nothing tells apart, counted on both streams while there are two.
+#[derive(Default)]
+struct Overlap {
+    older: Vec<u64>,
+    newer: Vec<u64>,
+}
+
+impl Overlap {
+    /// Is this the first stream on which the message came, for the so many-eth time?
+    fn is_first(&mut self, source: Source, hash: u64) -> bool {
+        let (own, other) = match source {
+            Source::Newer => (&mut self.newer, &self.older),
+            Source::Only | Source::Older => (&mut self.older, &self.newer),
+        };
+        own.push(hash);
+        let count = |all: &[u64]| all.iter().filter(|seen| **seen == hash).count();
+        count(own) > count(other)
+    }
+}
+
+/// Can what was missed be fetched?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum History {
+    Maybe,
+    No(ResyncReason),
+}
+
+/// What was there when the topic was acknowledged.
+struct Baseline {
+    at: Duration,
+    /// The newest `updated` of the collection.
+    newest: u64,
+    /// The record of a topic of one record: `updated` and hash, or none if there was none.
+    record: Option<(u64, u64)>,
+}
+
+/// What a feed wants to be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    Baseline,
+    CatchUp,
+    Recheck,
+}
+
+struct Listener {
+    id: ListenerId,
+    /// The feed's turn when it joined: of what was before it knows nothing.
+    since: u64,
+    /// Gets every event at once and is told of gaps instead of what is fetched: live queries ask for themselves.
+    raw: bool,
+    waiting: bool,
+}
+
+pub(super) struct Feed {
+    pub(super) topic: Topic,
+    listeners: Vec<Listener>,
+    /// The server has acknowledged it once.
+    established: bool,
+    auth_changed: bool,
+    seen: Seen,
+    /// The newest `updated` seen, in Unix milliseconds.
+    cursor: Option<u64>,
+    /// From where on events may have been missed.
+    since: Option<u64>,
+    gap: bool,
+    baseline: Option<Baseline>,
+    wants_baseline: bool,
+    history: History,
+    overlap: Option<Overlap>,
+    unsure: Vec<String>,
+    unsure_at: Option<Duration>,
+    fetching: bool,
+    fetches: u32,
+    fetch_at: Option<Duration>,
+}
+
+impl Feed {
+    pub(super) fn new(topic: Topic, timing: &Timing) -> Feed {
+        let history = match topic.target {
+            Target::Custom => History::No(ResyncReason::NoHistory),
+            _ if !timing.catch_up => History::No(ResyncReason::Unavailable),
+            _ => History::Maybe,
+        };
+        Feed {
+            topic,
+            listeners: Vec::new(),
+            established: false,
+            auth_changed: false,
+            seen: Seen::new(timing.tracked_max),
+            cursor: None,
+            since: None,
+            gap: false,
+            baseline: None,
+            wants_baseline: false,
+            history,
+            overlap: None,
+            unsure: Vec::new(),
+            unsure_at: None,
+            fetching: false,
+            fetches: 0,
+            fetch_at: None,
+        }
+    }
+
+    pub(super) fn join(&mut self, id: ListenerId, raw: bool) {
+        self.listeners.push(Listener { id, since: self.seen.turn(), raw, waiting: true });
+        self.wants_baseline |= self.established && !raw && self.cursor.is_none() && self.baseline.is_none();
+    }
+
+    pub(super) fn leave(&mut self, id: ListenerId) {
+        self.listeners.retain(|listener| listener.id != id);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.listeners.is_empty()
+    }
+
+    pub(super) fn listeners(&self) -> impl Iterator<Item = ListenerId> {
+        self.listeners.iter().map(|listener| listener.id)
+    }
+
+    pub(super) fn is_established(&self) -> bool {
+        self.established
+    }
+
+    /// Takes those out that wait for the acknowledgement.
+    pub(super) fn take_waiting(&mut self) -> Vec<ListenerId> {
+        let waiting = self.listeners.iter().filter(|listener| listener.waiting).map(|listener| listener.id).collect();
+        self.listeners.retain(|listener| !listener.waiting);
+        waiting
+    }
+
+    /// The server has acknowledged the topic.
+    pub(super) fn acknowledged(&mut self, out: &mut Effects) {
+        if core::mem::take(&mut self.auth_changed) {
+            self.tell_all(out, Item::Resync(ResyncReason::AuthChanged));
+            self.tell_raw(out);
+            self.established = false;
+        }
+        for listener in self.listeners.iter_mut().filter(|listener| listener.waiting) {
+            listener.waiting = false;
+            out.push(Effect::Acknowledge { listener: listener.id });
+        }
+        if !self.established {
+            self.established = true;
+            self.wants_baseline = self.listeners.iter().any(|listener| !listener.raw);
+        }
+    }
+
+    /// Another user, or none: what was seen says nothing any more.
+    pub(super) fn forget(&mut self) {
+        self.auth_changed = self.established;
+        self.seen.clear();
+        (self.cursor, self.since, self.baseline) = (None, None, None);
+        (self.gap, self.wants_baseline) = (false, false);
+        (self.unsure, self.unsure_at) = (Vec::new(), None);
+        (self.fetching, self.fetches, self.fetch_at) = (false, 0, None);
+        if self.history == History::No(ResyncReason::NoListAccess) {
+            self.history = History::Maybe;
+        }
+    }
+
+    /// Events may have been missed; the stream is there again.
+    pub(super) fn missed(&mut self, skew: Duration, out: &mut Effects) {
+        self.tell_raw(out);
+        if self.listeners.iter().all(|listener| listener.raw || listener.waiting) {
+            return;
+        }
+        if let History::No(reason) = self.history {
+            self.tell_all(out, Item::Resync(reason));
+            return;
+        }
+        if let Target::All { .. } = self.topic.target {
+            let Some(cursor) = self.cursor else {
+                self.tell_all(out, Item::Resync(ResyncReason::Unavailable));
+                self.wants_baseline = true;
+                return;
+            };
+            // A gap within a gap: what the first fetch has not brought yet is still wanted.
+            let since = cursor.saturating_sub(crate::call::millis(skew));
+            self.since = Some(self.since.map_or(since, |before| before.min(since)));
+        }
+        (self.gap, self.fetches, self.fetch_at) = (true, 0, None);
+    }
+
+    /// There is one stream again.
+    pub(super) fn end_overlap(&mut self) {
+        self.overlap = None;
+    }
+
+    pub(super) fn message(&mut self, source: Source, incoming: Incoming, now: Duration, out: &mut Effects) {
+        if source != Source::Only {
+            self.overlap.get_or_insert_default();
+        }
+        let Incoming { record, updated, hash, json } = incoming;
+        let Some((action, id)) = record else {
+            if self.is_first(source, hash) {
+                self.tell_everyone(out, &Item::Message { topic: self.topic.name.clone(), data: json });
+            }
+            return;
+        };
+        let topic = self.topic.name.clone();
+        let verdict = match updated {
+            Some(updated) => {
+                self.cursor = self.cursor.max(Some(updated));
+                let version = Version { id: &id, updated, hash };
+                if action == EventAction::Delete { self.seen.delete(version) } else { self.seen.change(version) }
+            }
+            None if self.is_first(source, hash) => Verdict::Later,
+            None => Verdict::Old,
+        };
+        if verdict == Verdict::Unsure {
+            self.unsure.push(id.clone());
+            self.unsure_at = Some(now.saturating_add(UNSURE_WAIT));
+        }
+        let item = Item::Record { action, id, origin: Origin::Live, topic, json };
+        if verdict.is_news() {
+            self.tell_everyone(out, &item);
+        } else {
+            // A live query does not look at the order: that something happened is enough for it.
+            for listener in self.listeners.iter().filter(|listener| listener.raw && !listener.waiting) {
+                out.push(Effect::Deliver { listener: listener.id, item: item.clone() });
+            }
+        }
+    }
+
+    fn is_first(&mut self, source: Source, hash: u64) -> bool {
+        self.overlap.as_mut().is_none_or(|overlap| overlap.is_first(source, hash))
+    }
+
+    /// What should be fetched now.
+    pub(super) fn need(&self, now: Duration) -> Option<Need> {
+        let due = self.established && !self.auth_changed && !self.fetching && self.fetch_at.is_none_or(|at| at <= now);
+        if !due {
+            return None;
+        }
+        if self.gap {
+            return Some(Need::CatchUp);
+        }
+        if self.wants_baseline && self.history == History::Maybe {
+            return Some(Need::Baseline);
+        }
+        self.unsure_at.is_some_and(|at| at <= now).then_some(Need::Recheck)
+    }
+
+    /// When [`need`](Self::need) should be asked again.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        if self.fetching || !self.established {
+            return None;
+        }
+        self.fetch_at.or(self.unsure_at)
+    }
+
+    /// The fetch begins; what it is to fetch.
+    pub(super) fn begin_fetch(&mut self, need: Need) -> Wanted {
+        self.fetching = true;
+        match (need, &self.topic.target) {
+            (Need::Recheck, _) => {
+                self.unsure_at = None;
+                let mut ids = core::mem::take(&mut self.unsure);
+                ids.sort_unstable();
+                ids.dedup();
+                Wanted::Records(ids)
+            }
+            (Need::CatchUp, Target::All { .. }) => {
+                self.gap = false;
+                Wanted::Since(self.since.unwrap_or_default(), self.seen.alive().map(ToString::to_string).collect())
+            }
+            (_, Target::One { id, .. }) => {
+                (self.gap, self.wants_baseline) = (false, false);
+                Wanted::Records(alloc::vec![id.clone()])
+            }
+            (_, _) => {
+                self.wants_baseline = false;
+                Wanted::Newest
+            }
+        }
+    }
+
+    /// A fetch has brought something.
+    pub(super) fn fetched(&mut self, need: Need, found: &Found, now: Duration, skew: Duration, out: &mut Effects) {
+        self.fetching = false;
+        (self.fetches, self.fetch_at) = (0, None);
+        match need {
+            Need::Baseline => self.set_baseline(found, now),
+            Need::CatchUp => self.catch_up(found, now, skew, out),
+            Need::Recheck => self.recheck(found, out),
+        }
+    }
+
+    fn set_baseline(&mut self, found: &Found, now: Duration) {
+        let record = self.own(found).map(|(peeked, _)| (peeked.updated.unwrap_or_default(), peeked.hash));
+        let newest = found.newest.unwrap_or_default();
+        if let Target::All { .. } = self.topic.target {
+            self.cursor = self.cursor.max(Some(newest));
+        }
+        self.baseline = Some(Baseline { at: now, newest, record });
+    }
+
+    fn catch_up(&mut self, found: &Found, now: Duration, skew: Duration, out: &mut Effects) {
+        for record in &found.records {
+            let Some(peeked) = Peeked::at(record) else { continue };
+            if !self.is_own(&peeked.id) || self.was_before(&peeked, now, skew) {
+                continue;
+            }
+            match self.seen.change(peeked.version()) {
+                Verdict::Old => {}
+                Verdict::New => self.tell_found(out, self.action(record), peeked.id, record),
+                _ => self.tell_found(out, EventAction::Update, peeked.id, record),
+            }
+        }
+        self.tell_gone(found, out);
+        if let Target::One { .. } = self.topic.target {
+            self.set_baseline(found, now);
+        }
+        if !self.gap {
+            self.cursor = self.cursor.max(found.newest);
+            self.since = None;
+        }
+        if found.cut || self.seen.forgot() {
+            self.tell_all(out, Item::Resync(ResyncReason::TooMuch));
+        }
+    }
+
+    fn recheck(&mut self, found: &Found, out: &mut Effects) {
+        for record in &found.records {
+            let Some(peeked) = Peeked::at(record) else { continue };
+            if self.seen.correct(peeked.version()).is_news() {
+                self.tell_found(out, EventAction::Update, peeked.id, record);
+            }
+        }
+        self.tell_gone(found, out);
+    }
+
+    /// Those that are no longer there, for those who knew of them.
+    fn tell_gone(&mut self, found: &Found, out: &mut Effects) {
+        for id in &found.gone {
+            if !self.is_own(id) {
+                continue;
+            }
+            let known = match (self.seen.gone(id), &self.baseline) {
+                (Some(turn), _) => turn,
+                (None, Some(Baseline { record: Some(_), .. })) => 0,
+                (None, _) => continue,
+            };
+            let json = Json::object([
+                ("id", Json::string(id)),
+                ("collectionName", Json::string(self.topic.target.collection())),
+            ]);
+            let item = found_item(EventAction::Delete, id.clone(), self.topic.name.clone(), json);
+            for listener in self.listeners.iter().filter(|l| !l.raw && !l.waiting && l.since <= known) {
+                out.push(Effect::Deliver { listener: listener.id, item: item.clone() });
+            }
+        }
+    }
+
+    /// Was the record like this when the topic was acknowledged? Soon after that it cannot be told: an event may have
+    /// been on its way when the stream broke.
+    fn was_before(&self, peeked: &Peeked, now: Duration, skew: Duration) -> bool {
+        let Some(baseline) = &self.baseline else { return false };
+        if now.saturating_sub(baseline.at) < skew || self.seen.knows(&peeked.id) {
+            return false;
+        }
+        match self.topic.target {
+            Target::One { .. } => baseline.record == Some((peeked.updated.unwrap_or_default(), peeked.hash)),
+            _ => peeked.updated.is_some_and(|updated| updated <= baseline.newest),
+        }
+    }
+
+    /// What has happened to a record that was not seen before: if it was created after the last event, that.
+    fn action(&self, record: &Json) -> EventAction {
+        let created = record.get_str("created").and_then(|text| parse_date(&text));
+        let start = self.baseline.as_ref().map(|baseline| baseline.newest);
+        match (created, start) {
+            (Some(created), Some(start)) if created > start && self.is_all() => EventAction::Create,
+            _ => EventAction::Update,
+        }
+    }
+
+    fn is_all(&self) -> bool {
+        matches!(self.topic.target, Target::All { .. })
+    }
+
+    fn own(&self, found: &Found) -> Option<(Peeked, Json)> {
+        let Target::One { id, .. } = &self.topic.target else { return None };
+        found.records.iter().find_map(|json| Some((Peeked::at(json).filter(|p| p.id == *id)?, json.clone())))
+    }
+
+    /// Several topics of one record each are fetched together.
+    fn is_own(&self, id: &str) -> bool {
+        match &self.topic.target {
+            Target::One { id: own, .. } => own == id,
+            _ => true,
+        }
+    }
+
+    /// A fetch has failed.
+    pub(super) fn fetch_failed(&mut self, need: Need, error: &Error, now: Duration, random: u32, out: &mut Effects) {
+        self.fetching = false;
+        let lasting = match error.status() {
+            403 => Some(ResyncReason::NoListAccess),
+            400 | 404 => Some(ResyncReason::NoHistory),
+            _ => None,
+        };
+        if need == Need::Recheck {
+            return;
+        }
+        self.fetches += 1;
+        if let Some(reason) = lasting {
+            self.history = History::No(reason);
+        } else if self.fetches < FETCHES_MAX {
+            self.fetch_at = Some(now.saturating_add(backoff(self.fetches, random)));
+            (self.gap, self.wants_baseline) =
+                (self.gap || need == Need::CatchUp, self.wants_baseline || need == Need::Baseline);
+            return;
+        }
+        self.fetch_at = None;
+        if need == Need::CatchUp {
+            self.since = None;
+            self.tell_all(out, Item::Resync(lasting.unwrap_or(ResyncReason::Unavailable)));
+        }
+    }
+
+    fn tell_found(&self, out: &mut Effects, action: EventAction, id: String, record: &Json) {
+        self.tell_all(out, found_item(action, id, self.topic.name.clone(), record.clone()));
+    }
+
+    /// To those that do not ask for themselves.
+    fn tell_all(&self, out: &mut Effects, item: Item) {
+        for listener in self.listeners.iter().filter(|listener| !listener.raw && !listener.waiting) {
+            out.push(Effect::Deliver { listener: listener.id, item: item.clone() });
+        }
+    }
+
+    fn tell_raw(&self, out: &mut Effects) {
+        for listener in self.listeners.iter().filter(|listener| listener.raw && !listener.waiting) {
+            out.push(Effect::Deliver { listener: listener.id, item: Item::Stale });
+        }
+    }
+
+    pub(super) fn tell_everyone(&self, out: &mut Effects, item: &Item) {
+        for listener in self.listeners.iter().filter(|listener| !listener.waiting) {
+            out.push(Effect::Deliver { listener: listener.id, item: item.clone() });
+        }
+    }
+}
+
+fn found_item(action: EventAction, id: String, topic: Arc<str>, json: Json) -> Item {
+    Item::Record { action, id, origin: Origin::CatchUp, topic, json }
+}
+
+/// What a feed wants to know.
+pub(super) enum Wanted {
+    /// The newest `updated` of the collection.
+    Newest,
+    /// What has changed since then, in Unix milliseconds, and which of these are gone.
+    Since(u64, Vec<String>),
+    /// These records.
+    Records(Vec<String>),
+}
+
+/// What a fetch has found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) records: Vec<Json>,
+    /// Which of those that were asked for are not there.
+    pub(crate) gone: Vec<String>,
+    /// The newest `updated` among the records, or of the collection.
+    pub(crate) newest: Option<u64>,
+    /// There was more than may be fetched.
+    pub(crate) cut: bool,
+}

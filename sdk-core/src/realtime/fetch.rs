@@ -1,0 +1,138 @@
+//! Fetching what a stream may have missed.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use super::{
+    feed::{Found, Wanted},
+    machine::Fetch,
+};
+use crate::{
+    call::{Call, execute},
+    client::Client,
+    endpoints,
+    error::Error,
+    json::Json,
+    records::list::{MANY_MAX, id_filters, items},
+    url::{date, parse_date},
+};
+
+/// How many records a page has: as many as the server gives.
+const PAGE: usize = 1000;
+
+/// Performs a fetch. At most `max` records are taken.
+///
+/// # Errors
+/// As any list.
+pub(super) async fn fetch(client: &Client, fetch: Fetch, max: usize) -> Result<Found, Error> {
+    match &fetch.wanted {
+        Wanted::Newest => newest(client, &fetch).await,
+        Wanted::Since(since, known) => changed(client, &fetch, *since, known, max).await,
+        Wanted::Records(ids) => records(client, &fetch, ids).await,
+    }
+}
+
+async fn newest(client: &Client, fetch: &Fetch) -> Result<Found, Error> {
+    let mut call = list(fetch, None);
+    call.query.set("fields", "updated").set("expand", None::<&str>).set("sort", "-updated").set("perPage", 1);
+    let page = page(client, call).await?;
+    Ok(Found { newest: page.first().and_then(updated), ..Found::default() })
+}
+
+/// What has changed since then, oldest first, by keyset: what is written meanwhile moves nothing past the walk.
+async fn changed(client: &Client, fetch: &Fetch, since: u64, known: &[String], max: usize) -> Result<Found, Error> {
+    let mut found = Found::default();
+    let mut start = format_start("updated >= ", &moment(since));
+    loop {
+        let size = max.saturating_sub(found.records.len()).min(PAGE);
+        let filter = conjunction(fetch.query.get("filter"), &start);
+        let mut call = list(fetch, Some(filter));
+        call.query.set("sort", "updated,id").set("perPage", size);
+        let page = page(client, call).await?;
+        let full = page.len() >= size;
+        found.newest = found.newest.max(page.iter().filter_map(updated).max());
+        let last = page.last().map(|last| (last.get_str("updated"), last.get_str("id")));
+        found.records.extend(page);
+        let Some((Some(updated), Some(id))) = last.filter(|_| full) else { break };
+        if found.records.len() >= max {
+            found.cut = true;
+            break;
+        }
+        let params = crate::params! { "u" => updated.as_str(), "i" => id.as_str() };
+        start = client.filter("updated > {:u} || (updated = {:u} && id > {:i})", params)?;
+    }
+    let fetched: Vec<String> = sorted(found.records.iter().filter_map(|record| record.get_str("id")).collect());
+    let unseen: Vec<String> = known.iter().filter(|id| fetched.binary_search(id).is_err()).cloned().collect();
+    found.gone = missing(client, fetch, unseen).await?;
+    Ok(found)
+}
+
+/// Records by their ids, as the topic's options want them.
+async fn records(client: &Client, fetch: &Fetch, ids: &[String]) -> Result<Found, Error> {
+    let mut found = Found::default();
+    for ids in id_filters(client, ids)? {
+        let filter = conjunction(fetch.query.get("filter"), &ids);
+        let mut call = list(fetch, Some(filter));
+        call.query.set("perPage", MANY_MAX);
+        found.records.extend(page(client, call).await?);
+    }
+    found.newest = found.records.iter().filter_map(updated).max();
+    let fetched = sorted(found.records.iter().filter_map(|record| record.get_str("id")).collect());
+    let unseen: Vec<String> = ids.iter().filter(|id| fetched.binary_search(id).is_err()).cloned().collect();
+    // A record that does not pass the topic's filter is not gone.
+    let filtered = fetch.query.get("filter").is_some();
+    found.gone = if filtered { missing(client, fetch, unseen).await? } else { unseen };
+    Ok(found)
+}
+
+/// Which of these ids are not there, whatever the topic's filter.
+async fn missing(client: &Client, fetch: &Fetch, ids: Vec<String>) -> Result<Vec<String>, Error> {
+    let mut there: Vec<String> = Vec::new();
+    for filter in id_filters(client, &ids)? {
+        let mut call = list(fetch, Some(filter));
+        call.query.set("fields", "id").set("expand", None::<&str>).set("perPage", MANY_MAX);
+        there.extend(page(client, call).await?.iter().filter_map(|record| record.get_str("id")));
+    }
+    let there = sorted(there);
+    Ok(ids.into_iter().filter(|id| there.binary_search(id).is_err()).collect())
+}
+
+fn list(fetch: &Fetch, filter: Option<String>) -> Call {
+    let mut call = Call::new(endpoints::RECORDS_LIST, &[("c", &fetch.collection)]);
+    call.query = fetch.query.clone();
+    call.headers = fetch.headers.clone();
+    call.query.set("page", 1).set("skipTotal", true).set("filter", filter);
+    call
+}
+
+async fn page(client: &Client, call: Call) -> Result<Vec<Json>, Error> {
+    execute(client, call).await?.read(|page| items(&page))
+}
+
+fn updated(record: &Json) -> Option<u64> {
+    record.get_str("updated").and_then(|text| parse_date(&text))
+}
+
+fn moment(ms: u64) -> String {
+    i64::try_from(ms).ok().and_then(date).unwrap_or_default()
+}
+
+fn format_start(start: &str, moment: &str) -> String {
+    let mut out = start.to_string();
+    crate::json::push_string(&mut out, moment);
+    out
+}
+
+fn conjunction(filter: Option<&str>, more: &str) -> String {
+    match filter {
+        Some(filter) if !filter.trim().is_empty() => alloc::format!("({filter}) && ({more})"),
+        _ => more.to_string(),
+    }
+}
+
+fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort_unstable();
+    ids
+}

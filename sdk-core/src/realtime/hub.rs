@@ -1,0 +1,219 @@
+//! Where the callers, the machine and the worker meet.
+
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::task::{Context, Poll, Waker};
+
+use super::{
+    event::RealtimeState,
+    machine::{Effect, Effects, Input, ListenerId, Machine},
+    options::RealtimeOptions,
+    queue::{Item, Queue},
+    stream::no_tasks,
+    topic::{TOPICS_MAX, Topic},
+    worker::Worker,
+};
+use crate::{
+    client::Client,
+    error::Error,
+    runtime::{Lock, random_fraction},
+};
+
+/// Realtime of one session: the machine, the queues of its listeners, and a worker while there is something to do.
+pub(crate) struct Hub {
+    state: Lock<State>,
+    pub(crate) options: RealtimeOptions,
+}
+
+struct State {
+    machine: Machine,
+    /// Sorted by listener.
+    queues: Vec<(ListenerId, Arc<Queue>)>,
+    last_id: ListenerId,
+    running: bool,
+    /// The worker's.
+    waker: Option<Waker>,
+    watchers: Vec<Waker>,
+}
+
+impl Hub {
+    pub(crate) fn new(options: RealtimeOptions) -> Arc<Hub> {
+        let state = State {
+            machine: Machine::new(options.clone()),
+            queues: Vec::new(),
+            last_id: 0,
+            running: false,
+            waker: None,
+            watchers: Vec::new(),
+        };
+        Arc::new(Hub { state: Lock::new(state), options })
+    }
+
+    /// Adds a listener.
+    ///
+    /// # Errors
+    /// Kind `Validation` where there are too many topics.
+    pub(crate) fn subscribe(
+        &self,
+        client: &Client,
+        topic: Topic,
+        raw: bool,
+        queue_max: Option<u32>,
+    ) -> Result<(ListenerId, Arc<Queue>), Error> {
+        let queue = Arc::new(Queue::new(queue_max.unwrap_or(self.options.queue_max)));
+        let listener = self.state.with(|s| {
+            let (count, known) = s.machine.topics(&topic.key);
+            if count >= TOPICS_MAX && !known {
+                return Err(Error::validation(
+                    "the client listens to 1,000 topics already, which is the server's limit",
+                )
+                .with_fix("Subscribe to the whole collection (`*`), or unsubscribe from topics first."));
+            }
+            s.last_id += 1;
+            s.queues.push((s.last_id, queue.clone()));
+            Ok(s.last_id)
+        })?;
+        self.send(client, Input::Subscribe { listener, topic, raw });
+        Ok((listener, queue))
+    }
+
+    /// Removes a listener: nothing reaches it from now on.
+    pub(crate) fn unsubscribe(&self, client: &Client, listener: ListenerId) {
+        let queue = self.state.with(|s| s.take_queue(listener));
+        if let Some(queue) = queue {
+            wake(queue.end(None));
+            self.send(client, Input::Unsubscribe { listener });
+        }
+    }
+
+    /// Removes the listeners of the topics that `choose` takes, by their names without options.
+    pub(crate) fn unsubscribe_where(&self, client: &Client, choose: impl Fn(&str) -> bool) {
+        for listener in self.state.with(|s| s.machine.listeners_of(choose)) {
+            self.unsubscribe(client, listener);
+        }
+    }
+
+    /// Gives the machine an input, and starts the worker where there is something to do.
+    pub(crate) fn send(&self, client: &Client, input: Input) {
+        let runtime = &client.shared.runtime;
+        let (now, random) = (runtime.uptime(), random_fraction(&**runtime));
+        let (waker, start) = self.state.with(|s| {
+            s.machine.handle(now, random, input);
+            let start = !s.running && !s.machine.is_over();
+            s.running |= start;
+            (s.waker.take(), start)
+        });
+        wake(waker);
+        if start {
+            runtime.spawn(Box::pin(Worker::new(client)));
+        }
+    }
+
+    /// Is a worker there?
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.with(|s| s.running)
+    }
+
+    pub(crate) fn current_state(&self) -> RealtimeState {
+        self.state.with(|s| s.machine.state())
+    }
+
+    /// Ready when the state is another one than `seen`.
+    pub(crate) fn poll_state(&self, seen: Option<RealtimeState>, cx: &mut Context<'_>) -> Poll<RealtimeState> {
+        self.state.with(|s| {
+            let state = s.machine.state();
+            if Some(state) != seen {
+                return Poll::Ready(state);
+            }
+            if !s.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                s.watchers.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+    }
+
+    /// Hands the worker's inputs to the machine, the deliveries to their queues, and the rest to the worker.
+    pub(super) fn process(&self, client: &Client, inputs: Vec<Input>, cx: &Context<'_>) -> Todo {
+        let runtime = &client.shared.runtime;
+        let now = runtime.uptime();
+        let mut wakers = Vec::new();
+        let todo = self.state.with(|s| {
+            for input in inputs {
+                s.machine.handle(now, random_fraction(&**runtime), input);
+            }
+            if s.machine.deadline().is_some_and(|at| at <= now) {
+                s.machine.handle(now, random_fraction(&**runtime), Input::Tick);
+            }
+            let mut effects = s.machine.take_effects();
+            effects.retain_mut(|effect| !s.deliver(effect, &mut wakers));
+            match &mut s.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            let over = s.machine.is_over() && effects.is_empty();
+            if over {
+                s.running = false;
+            }
+            Todo { effects, deadline: s.machine.deadline(), over }
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        todo
+    }
+
+    /// The worker was dropped before it was done: the runtime has ended, or there was none.
+    pub(super) fn abandoned(&self) {
+        let (queues, watchers) = self.state.with(|s| {
+            s.machine = Machine::new(self.options.clone());
+            s.running = false;
+            (core::mem::take(&mut s.queues), core::mem::take(&mut s.watchers))
+        });
+        queues.into_iter().for_each(|(_, queue)| wake(queue.end(Some(no_tasks()))));
+        watchers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// What the worker has to do.
+pub(super) struct Todo {
+    pub(super) effects: Effects,
+    pub(super) deadline: Option<core::time::Duration>,
+    pub(super) over: bool,
+}
+
+impl State {
+    fn take_queue(&mut self, listener: ListenerId) -> Option<Arc<Queue>> {
+        let at = self.queues.binary_search_by(|(other, _)| other.cmp(&listener)).ok()?;
+        Some(self.queues.remove(at).1)
+    }
+
+    fn queue(&self, listener: ListenerId) -> Option<&Queue> {
+        let at = self.queues.binary_search_by(|(other, _)| other.cmp(&listener)).ok()?;
+        self.queues.get(at).map(|(_, queue)| &**queue)
+    }
+
+    /// Performs what needs no I/O; says whether it did.
+    fn deliver(&mut self, effect: &mut Effect, wakers: &mut Vec<Waker>) -> bool {
+        let waker = match effect {
+            Effect::Deliver { listener, item } => {
+                let item = core::mem::replace(item, Item::Stale);
+                self.queue(*listener).and_then(|queue| queue.push(item))
+            }
+            Effect::Acknowledge { listener } => self.queue(*listener).and_then(Queue::establish),
+            Effect::Fail { listener, error } => {
+                self.take_queue(*listener).and_then(|queue| queue.end(Some(error.clone())))
+            }
+            Effect::State(state) => {
+                tracing::debug!(state = state.as_str(), "realtime");
+                wakers.append(&mut self.watchers);
+                None
+            }
+            Effect::Open { .. } | Effect::Close { .. } | Effect::Submit { .. } | Effect::Fetch(_) => return false,
+        };
+        wakers.extend(waker);
+        true
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

@@ -1,0 +1,6 @@
+//! Realtime against a real server, with its faults.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod basics;

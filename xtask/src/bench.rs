@@ -31,18 +31,28 @@ fn run_parts(project: &Project, parts: &[&parts::Part], steps: &mut Steps) -> Re
     parts.iter().try_for_each(|part| (part.bench)(project, &backend, steps))
 }
 
-/// The Rust part: writes target/bench/rust.json.
+/// The calls of the Rust SDK.
 pub(crate) fn rust(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+    measure(project, backend, steps, "rust")
+}
+
+/// Events, and how soon they come again.
+pub(crate) fn realtime(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+    measure(project, backend, steps, "realtime")
+}
+
+/// Runs one part of picobase-bench, which writes target/bench/PART.json.
+fn measure(project: &Project, backend: &Backend, steps: &mut Steps, part: &str) -> Result<(), Stop> {
     steps.run("build the bench", || run::run(&mut project.cargo(["build", "--release", "-p", "picobase-bench"])))?;
-    steps.run("bench rust", || {
+    steps.run(&format!("bench {part}"), || {
         let folder = project.target.join("bench");
-        let out = folder.join("rust.json");
+        let out = folder.join(format!("{part}.json"));
         std::fs::create_dir_all(&folder)?;
         // What an earlier run has left must not pass for the result of this one.
         if out.exists() {
             std::fs::remove_file(&out)?;
         }
-        let mut command = project.cargo(["run", "--quiet", "--release", "-p", "picobase-bench", "--", "rust", "--out"]);
+        let mut command = project.cargo(["run", "--quiet", "--release", "-p", "picobase-bench", "--", part, "--out"]);
         run::run(backend.apply(command.arg(&out)))?;
         ensure!(out.is_file(), "the bench did not write {}", out.display());
         Ok(())

@@ -20,9 +20,8 @@ const CONTRACT: std::ops::RangeInclusive<u32> = 1..=18;
 /// The endpoints of the server, by their number in the table of the core.
 const ENDPOINTS: std::ops::RangeInclusive<i64> = 1..=54;
 
-/// Endpoints that no capability names: both ends of the OAuth2 redirect, which the provider and the browser call, and
-/// both ends of the realtime stream, which every subscription uses.
-const WITHOUT_CAPABILITY: [i64; 4] = [24, 25, 51, 52];
+/// Endpoints that no capability names: both ends of the OAuth2 redirect, which the provider and the browser call.
+const WITHOUT_CAPABILITY: [i64; 2] = [24, 25];
 
 /// One row of the file.
 #[derive(Debug)]
@@ -135,7 +134,7 @@ mod tests {
 
     /// A row for every endpoint that needs one, so that only what a test adds is wrong.
     fn all_endpoints() -> String {
-        let numbers: Vec<_> = (1..=54).filter(|n| ![24, 25, 51, 52].contains(n)).map(|n: i64| n.to_string()).collect();
+        let numbers: Vec<_> = (1..=54).filter(|n| !WITHOUT_CAPABILITY.contains(n)).map(|n: i64| n.to_string()).collect();
         format!("- {{id: all, endpoints: [{}], rust: picobase::Collection::get_list}}\n", numbers.join(", "))
     }
 

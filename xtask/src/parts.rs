@@ -18,7 +18,10 @@ pub(crate) struct Part {
 }
 
 /// Every part of this release.
-const PARTS: &[Part] = &[Part { name: "rust", test: test::rust, bench: bench::rust }];
+const PARTS: &[Part] = &[
+    Part { name: "rust", test: test::rust, bench: bench::rust },
+    Part { name: "realtime", test: test::realtime, bench: bench::realtime },
+];
 
 /// The part of that name, or all of them.
 pub(crate) fn select(name: Option<&str>) -> Result<Vec<&'static Part>> {
@@ -43,6 +46,6 @@ mod tests {
     #[test]
     fn an_unknown_part_is_answered_with_the_known_ones() {
         let error = select(Some("cobol")).err().unwrap().to_string();
-        assert_eq!(error, "`cobol` is not part of this release: parts are rust");
+        assert_eq!(error, "`cobol` is not part of this release: parts are rust, realtime");
     }
 }

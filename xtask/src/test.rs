@@ -72,6 +72,19 @@ pub(crate) fn rust(project: &Project, backend: &Backend, steps: &mut Steps) -> R
     steps.run("tests of xtask", || run::run(&mut project.cargo(["test", "-p", "xtask"])))
 }
 
+/// Realtime: its parts alone, then the whole against a real server and its faults.
+pub(crate) fn realtime(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+    let test = ["test", "-p", "picobase", "--all-features"];
+    // These run in the Rust part as well, but they are where to look first.
+    steps.run("realtime, its parts", || {
+        run::run(backend.apply(project.cargo(test).args(["--lib", "realtime"])))?;
+        run::run(backend.apply(project.cargo(test).args(["--lib", "live"])))
+    })?;
+    steps.run("realtime, against a real server", || {
+        run::run(backend.apply(project.cargo(test).args(["--test", "realtime"])))
+    })
+}
+
 /// A folder of its own for what this run calls: what an earlier run has left must not count.
 fn fresh_coverage(project: &Project) -> PathBuf {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -123,7 +123,7 @@ fn twice<T: Ord>(values: &[T]) -> impl Iterator<Item = &T> {
 #[cfg(test)]
 mod tests {
     use super::api::Api;
-    use super::{parse, problems};
+    use super::{WITHOUT_CAPABILITY, parse, problems};
 
     const SOURCE: &str = "pub struct Collection; impl Collection { pub fn get_list(&self) {} }";
 

@@ -211,8 +211,14 @@ impl Feed {
         waiting
     }
 
-    /// The server has acknowledged the topic.
-    pub(super) fn acknowledged(&mut self, out: &mut Effects) {
+    /// Has it been acknowledged, and is it still the same user's?
+    pub(super) fn goes_on(&self) -> bool {
+        self.established && !self.auth_changed
+    }
+
+    /// The server has acknowledged the topic. Says whether it goes on from before.
+    pub(super) fn acknowledged(&mut self, out: &mut Effects) -> bool {
+        let goes_on = self.goes_on();
         if core::mem::take(&mut self.auth_changed) {
             self.tell_all(out, Item::Resync(ResyncReason::AuthChanged));
             self.tell_raw(out);
@@ -226,6 +232,7 @@ impl Feed {
             self.established = true;
             self.wants_baseline = self.listeners.iter().any(|listener| !listener.raw);
         }
+        goes_on
     }
 
     /// Another user, or none: what was seen says nothing any more.

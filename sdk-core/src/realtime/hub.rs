@@ -134,14 +134,14 @@ impl Hub {
     /// Hands the worker's inputs to the machine, the deliveries to their queues, and the rest to the worker.
     pub(super) fn process(&self, client: &Client, inputs: Vec<Input>, cx: &Context<'_>) -> Todo {
         let runtime = &client.shared.runtime;
-        let now = runtime.uptime();
+        let (now, random) = (runtime.uptime(), random_fraction(&**runtime));
         let mut wakers = Vec::new();
         let todo = self.state.with(|s| {
             for input in inputs {
-                s.machine.handle(now, random_fraction(&**runtime), input);
+                s.machine.handle(now, random, input);
             }
             if s.machine.deadline().is_some_and(|at| at <= now) {
-                s.machine.handle(now, random_fraction(&**runtime), Input::Tick);
+                s.machine.handle(now, random, Input::Tick);
             }
             let mut effects = s.machine.take_effects();
             effects.retain_mut(|effect| !s.deliver(effect, &mut wakers));

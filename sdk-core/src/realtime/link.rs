@@ -235,7 +235,6 @@ impl Link {
         match result {
             Ok(()) => {
                 stream.acked = Some((version, topics.clone()));
-                stream.heard = now;
                 (self.failures, self.retry_at) = (0, None);
                 self.connected_once = true;
                 self.acknowledged(id, topics, now)

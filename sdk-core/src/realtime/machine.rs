@@ -307,9 +307,7 @@ impl Machine {
                 for key in topics {
                     let Ok(at) = self.feeds.binary_search_by(|feed| feed.topic.key.cmp(&key)) else { continue };
                     let Some(feed) = self.feeds.get_mut(at) else { continue };
-                    let had = feed.is_established();
-                    feed.acknowledged(out);
-                    if gap && had && feed.is_established() {
+                    if feed.acknowledged(out) && gap {
                         feed.missed(skew, out);
                     }
                 }
@@ -317,7 +315,7 @@ impl Machine {
             Notice::OverlapOver { proved } => {
                 for feed in self.feeds.iter_mut() {
                     feed.end_overlap();
-                    if !proved && feed.is_established() {
+                    if !proved && feed.goes_on() {
                         feed.missed(skew, out);
                     }
                 }

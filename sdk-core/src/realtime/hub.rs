@@ -149,7 +149,8 @@ impl Hub {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
             }
-            let over = s.machine.is_over() && effects.is_empty();
+            // What is to be closed then ends with the worker.
+            let over = s.machine.is_over();
             if over {
                 s.running = false;
             }

@@ -14,7 +14,6 @@ use std::{
     mem,
     pin::Pin,
     sync::{Arc, Mutex},
-    task::Poll,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -536,7 +535,11 @@ impl Stage {
         let realtime = self.client.realtime();
         until(s(5), "disconnected", || async { realtime.state() == RealtimeState::Disconnected }).await;
         drop((realtime, self.client));
-        until(s(5), "no task is left", || async { self.tasks.alive() == 0 }).await;
+        until(s(5), "no task is left", || async {
+            eprintln!("DBG {} {:?}", self.tasks.alive(), self.proxy.stats().await);
+            self.tasks.alive() == 0
+        })
+        .await;
         until(s(5), "no connection is left", || async {
             let stats = self.proxy.stats().await;
             (stats.connections_open, stats.in_flight) == (0, 0)

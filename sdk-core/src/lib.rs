@@ -53,6 +53,7 @@ pub mod files;
 pub mod filter;
 mod gate;
 mod json;
+pub mod live;
 pub mod realtime;
 pub mod records;
 mod retry;

@@ -22,7 +22,7 @@ mod options;
 mod queue;
 mod seen;
 pub(crate) mod sse;
-mod stream;
+pub(crate) mod stream;
 mod subscription;
 mod topic;
 mod worker;
@@ -45,6 +45,9 @@ pub use self::{
 pub(crate) use self::{
     hub::Hub,
     machine::{Input, Viewer},
+    queue::Item,
+    subscription::Handle,
+    topic::Topic,
 };
 use crate::{client::Client, records::Record};
 

@@ -16,6 +16,7 @@ use crate::{
     client::Client,
     endpoints,
     json::{FromJson, ToJson},
+    live::LiveQuery,
     realtime::Subscribe,
 };
 
@@ -208,6 +209,33 @@ impl<T: FromJson> Collection<T> {
     /// ```
     pub fn subscribe(&self, record: &str) -> Subscribe<T> {
         Subscribe::new(&self.client, alloc::format!("{}/{record}", self.name))
+    }
+
+    /// A list that stays as a fresh list would be: a snapshot, then the changes, see [`live`](crate::live).
+    ///
+    /// # Errors
+    /// As any list; kind `Validation` for a limit of more than 1,000 records, `Timeout` where the server did not
+    /// acknowledge the subscription in time.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// use futures_util::StreamExt;
+    /// use picobase::live::LiveEvent;
+    ///
+    /// let mut list = Vec::new();
+    /// let mut live = client.collection("posts").live().filter("status = 'published'").sort("-created").await?;
+    /// while let Some(event) = live.next().await {
+    ///     match event? {
+    ///         LiveEvent::Snapshot(records) => list = records,
+    ///         LiveEvent::Change(change) => change.apply(&mut list),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn live(&self) -> LiveQuery<T> {
+        LiveQuery::new(&self.client, &self.name)
     }
 
     /// Creates a record. Add files with [`Write::file`].

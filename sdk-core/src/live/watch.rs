@@ -1,0 +1,348 @@
+//! Watches the server for a live query: hears what may have changed, asks how it is now.
+
+use alloc::{string::String, vec::Vec};
+use core::{
+    future::{Future, poll_fn},
+    task::Poll,
+    time::Duration,
+};
+
+use super::{
+    LiveChange,
+    bodies::{Dirty, known},
+    view::{Entry, Places, changes},
+};
+use crate::{
+    call::{Call, Limit, execute},
+    client::Client,
+    error::{Error, ErrorKind},
+    json::Json,
+    realtime::{Handle, Item, Topic},
+    records::{
+        items,
+        list::{MANY_MAX, id_filters},
+    },
+    retry::backoff,
+    runtime::{Race, race, random_fraction},
+    sync::{Step, boxed},
+};
+
+/// How long to wait for more after the first event: writes come in flocks.
+const GATHER: Duration = Duration::from_millis(50);
+/// After a check so many times its own time is free of checks, but no longer than the second.
+const REST: u32 = 2;
+const REST_MAX: Duration = Duration::from_secs(5);
+
+/// What a check has brought, in order.
+pub(super) type Changes = Vec<LiveChange<Json>>;
+
+/// Why there is nothing more to be done: an error, or none where it was unsubscribed.
+type Stop = Option<Error>;
+
+/// What was heard since the last check.
+struct Signals {
+    handle: Handle,
+    dirty: Dirty,
+    dirty_max: usize,
+    /// More may have changed than the events say: the whole list is wanted.
+    stale: bool,
+    /// The session has ended, and nobody has signed in or out since.
+    ended: bool,
+}
+
+impl Signals {
+    fn is_quiet(&self) -> bool {
+        self.dirty.is_empty() && !self.stale
+    }
+
+    /// Waits for signals and takes all that are there.
+    async fn hear(&mut self) -> Result<(), Stop> {
+        let mut any = false;
+        poll_fn(|cx| {
+            loop {
+                match self.handle.poll_next(cx) {
+                    Poll::Ready(Some(item)) => self.take(item)?,
+                    Poll::Ready(None) => return Poll::Ready(Err(None)),
+                    Poll::Pending if any => return Poll::Ready(Ok(())),
+                    Poll::Pending => return Poll::Pending,
+                }
+                any = true;
+            }
+        })
+        .await
+    }
+
+    fn take(&mut self, item: Item) -> Result<(), Stop> {
+        match item {
+            // The whole list is going to be asked for anyway.
+            Item::Record { .. } if self.stale => {}
+            Item::Record { action, id, json, .. } => {
+                self.dirty.mark(action, id, json);
+                if self.dirty.len() > self.dirty_max {
+                    self.stale = true;
+                }
+            }
+            Item::Stale | Item::Lagged(_) | Item::Resync(_) => (self.stale, self.ended) = (true, false),
+            Item::Error(error) if error.kind() == ErrorKind::SessionExpired => self.end(error)?,
+            Item::Error(error) => return Err(Some(error)),
+            Item::Message { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The session has ended: that is told once.
+    fn end(&mut self, error: Error) -> Result<(), Stop> {
+        if core::mem::replace(&mut self.ended, true) { Ok(()) } else { Err(Some(error)) }
+    }
+
+    /// Does something while signals go on being heard, so that none are dropped.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        let hear = async {
+            loop {
+                if let Err(stop) = self.hear().await {
+                    return stop;
+                }
+            }
+        };
+        match race(work, hear).await {
+            Race::First(done) => Ok(done),
+            Race::Second(stop) => Err(stop),
+        }
+    }
+}
+
+/// A list that is being watched.
+pub(super) struct Watch {
+    client: Client,
+    /// The query without filter and sort.
+    plain: Call,
+    /// The query.
+    full: Call,
+    signals: Signals,
+    list: Vec<Entry>,
+    recheck: Duration,
+    recheck_at: Duration,
+    /// When the first signal since the last check was found.
+    since: Option<Duration>,
+    /// No check before that.
+    rest_until: Duration,
+    failures: u32,
+}
+
+impl Watch {
+    /// Subscribes, then takes the first list.
+    pub(super) async fn begin(
+        client: Client,
+        query: Call,
+        limit: u32,
+        recheck: Duration,
+    ) -> Result<(Watch, Vec<Json>), Error> {
+        let start = client.shared.runtime.uptime();
+        let mut plain = query.clone();
+        plain.query.set("page", 1).set("skipTotal", true).set("perPage", limit);
+        let mut topic_query = query.query.clone();
+        for name in ["filter", "sort", "page", "perPage", "skipTotal"] {
+            topic_query.set(name, None::<&str>);
+            plain.query.set(name, None::<&str>);
+        }
+        // Without the filter, or nothing would be heard of what no longer passes it.
+        let name = alloc::format!("{}/*", query.param("c"));
+        let topic = Topic::new(&name, topic_query, query.headers.clone())?;
+        // The topic has completed the fields by those that tell records apart.
+        plain.query = topic.query.clone();
+        plain.query.set("page", 1).set("skipTotal", true).set("perPage", limit);
+        let mut full = plain.clone();
+        for name in ["filter", "sort"] {
+            full.query.set(name, query.query.get(name));
+        }
+        let handle = Handle::new(&client, topic, true, None)?;
+        handle.established(query.limit).await?;
+        let dirty_max = usize::try_from(limit).unwrap_or(usize::MAX);
+        let signals = Signals { handle, dirty: Dirty::default(), dirty_max, stale: false, ended: false };
+        let mut watch = Watch {
+            client,
+            plain,
+            full,
+            signals,
+            list: Vec::new(),
+            recheck,
+            recheck_at: Duration::ZERO,
+            since: None,
+            rest_until: Duration::ZERO,
+            failures: 0,
+        };
+        let mut first = watch.full.clone();
+        if let Limit::After(limit) = query.limit {
+            first.limit = Limit::After(limit.saturating_sub(watch.now().saturating_sub(start)));
+        }
+        watch.list = watch.ask(first).await.map_err(|stop| stop.unwrap_or_else(unsubscribed))?;
+        watch.recheck_at = watch.now().saturating_add(recheck);
+        let snapshot = watch.list.iter().map(|entry| entry.body.clone()).collect();
+        Ok((watch, snapshot))
+    }
+
+    fn now(&self) -> Duration {
+        self.client.shared.runtime.uptime()
+    }
+
+    /// The next changes.
+    async fn next(&mut self) -> Result<Changes, Stop> {
+        loop {
+            self.wait().await?;
+            let start = self.now();
+            let checked = self.check().await;
+            let now = self.now();
+            self.since = None;
+            self.rest_until = now.saturating_add(now.saturating_sub(start).saturating_mul(REST).min(REST_MAX));
+            match checked {
+                Ok(list) => {
+                    self.failures = 0;
+                    let changes = changes(&self.list, &list);
+                    self.list = list;
+                    if !changes.is_empty() {
+                        return Ok(changes);
+                    }
+                }
+                Err(stop) => self.failed(stop, now)?,
+            }
+        }
+    }
+
+    /// Waits until a check is due.
+    async fn wait(&mut self) -> Result<(), Stop> {
+        loop {
+            let now = self.now();
+            if !self.signals.is_quiet() {
+                self.since.get_or_insert(now);
+            }
+            if self.signals.ended {
+                self.signals.hear().await?;
+                continue;
+            }
+            let due = self.due();
+            let mut timer = self.client.shared.runtime.sleep(due.saturating_sub(now));
+            while self.since.is_some() || self.signals.is_quiet() {
+                match race(&mut timer, self.signals.hear()).await {
+                    Race::First(()) => {
+                        self.signals.stale |= self.recheck_at <= due;
+                        return Ok(());
+                    }
+                    Race::Second(heard) => heard?,
+                }
+                if self.signals.ended {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn due(&self) -> Duration {
+        let due = self.since.map_or(self.recheck_at, |since| self.recheck_at.min(since.saturating_add(GATHER)));
+        due.max(self.rest_until)
+    }
+
+    /// A check has failed: it is made again, unless that is of no use.
+    fn failed(&mut self, stop: Stop, now: Duration) -> Result<(), Stop> {
+        let Some(error) = stop else { return Err(None) };
+        match (error.kind(), error.status()) {
+            // Somebody may have signed in since the call was made.
+            (ErrorKind::SessionExpired, _) if self.signals.stale => {}
+            (ErrorKind::SessionExpired, _) => self.signals.end(error)?,
+            (_, 400 | 403 | 404) => return Err(Some(error)),
+            _ => {}
+        }
+        self.signals.stale = true;
+        let wait = backoff(self.failures, random_fraction(&*self.client.shared.runtime));
+        self.failures = self.failures.saturating_add(1);
+        self.rest_until = now.saturating_add(wait.max(GATHER));
+        Ok(())
+    }
+
+    /// How the list is now.
+    async fn check(&mut self) -> Result<Vec<Entry>, Stop> {
+        if !core::mem::take(&mut self.signals.stale) {
+            self.signals.dirty.begin();
+            if let Some(list) = self.check_ids().await? {
+                self.signals.dirty.end();
+                return Ok(list);
+            }
+        } else {
+            self.signals.dirty.clear();
+        }
+        let list = self.ask(self.full.clone()).await?;
+        self.signals.dirty.end();
+        self.recheck_at = self.now().saturating_add(self.recheck);
+        Ok(list)
+    }
+
+    /// The list by its ids, with bodies that are known or are fetched; none where too many would have to be.
+    async fn check_ids(&mut self) -> Result<Option<Vec<Entry>>, Stop> {
+        let mut call = self.full.clone();
+        call.query.set("fields", "id,updated").set("expand", None::<&str>);
+        let mut list = self.ask(call).await?;
+        let held = Places::of(&self.list);
+        let mut unknown: Vec<String> = Vec::new();
+        for entry in &mut list {
+            match known(&entry.updated, held.entry(&entry.id), self.signals.dirty.get(&entry.id)) {
+                Some(body) => entry.body = body.clone(),
+                None => unknown.push(entry.id.clone()),
+            }
+        }
+        if unknown.len().saturating_mul(3) > list.len() {
+            return Ok(None);
+        }
+        unknown.sort_unstable();
+        let fetched = self.fetch(&unknown).await?;
+        let fetched = Places::of(&fetched);
+        // What is gone by now has sent an event.
+        list.retain(|entry| unknown.binary_search(&entry.id).is_err() || fetched.find(&entry.id).is_some());
+        for entry in &mut list {
+            if let Some(found) = fetched.entry(&entry.id) {
+                *entry = found.clone();
+            }
+        }
+        Ok(Some(list))
+    }
+
+    /// Records by their ids.
+    async fn fetch(&mut self, ids: &[String]) -> Result<Vec<Entry>, Stop> {
+        let mut all = Vec::new();
+        for filter in id_filters(&self.client, ids)? {
+            let mut call = self.plain.clone();
+            call.query.set("perPage", MANY_MAX).set("filter", filter);
+            all.extend(self.ask(call).await?);
+        }
+        Ok(all)
+    }
+
+    /// Makes a list call.
+    async fn ask(&mut self, call: Call) -> Result<Vec<Entry>, Stop> {
+        let client = self.client.clone();
+        let answer = self.signals.during(execute(&client, call)).await?;
+        let mut list: Vec<Entry> = answer?.read(|page| items(&page))?.into_iter().filter_map(Entry::read).collect();
+        // No id twice, whatever a join may bring.
+        let places = Places::of(&list);
+        let first: Vec<bool> = list.iter().enumerate().map(|(at, entry)| places.find(&entry.id) == Some(at)).collect();
+        let mut first = first.into_iter();
+        list.retain(|_| first.next().unwrap_or(true));
+        Ok(list)
+    }
+}
+
+/// The next changes, for a stream.
+pub(super) fn step(mut watch: Watch) -> Step<Watch, Result<Changes, Error>> {
+    boxed(async move {
+        match watch.next().await {
+            Ok(changes) => (Some(Ok(changes)), Some(watch)),
+            Err(None) => (None, None),
+            Err(Some(error)) => {
+                let goes_on = error.kind() == ErrorKind::SessionExpired;
+                (Some(Err(error)), goes_on.then_some(watch))
+            }
+        }
+    })
+}
+
+fn unsubscribed() -> Error {
+    Error::new(ErrorKind::Cancelled, "it was unsubscribed before the first list was there")
+}

@@ -241,3 +241,303 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     }
     out ^ (out >> 32)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashMap, HashSet};
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn version(id: &str, updated: u64, hash: u64) -> Version<'_> {
+        Version { id, updated, hash }
+    }
+
+    fn alive(seen: &Seen) -> BTreeSet<String> {
+        seen.alive().map(str::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_older_or_the_same_does_not_pass() {
+        let mut seen = Seen::new(10);
+        assert_eq!(seen.change(version("a", 2, 1)), Verdict::New);
+        assert_eq!(seen.change(version("a", 2, 1)), Verdict::Old);
+        assert_eq!(seen.change(version("a", 1, 2)), Verdict::Old);
+        assert_eq!(seen.change(version("a", 3, 3)), Verdict::Later);
+        assert_eq!(seen.change(version("a", 2, 1)), Verdict::Old);
+        assert!(Verdict::Unsure.is_news() && !Verdict::Old.is_news());
+    }
+
+    #[test]
+    fn doubles_are_known_among_several_versions_of_one_moment() {
+        let mut seen = Seen::new(10);
+        assert_eq!(seen.change(version("a", 1, 10)), Verdict::New);
+        for hash in [11, 12, 13] {
+            assert_eq!(seen.change(version("a", 1, hash)), Verdict::Unsure);
+        }
+        for hash in [10, 11, 12, 13] {
+            assert_eq!(seen.change(version("a", 1, hash)), Verdict::Old, "{hash}");
+        }
+    }
+
+    #[test]
+    fn a_delete_wins_until_a_later_change() {
+        let mut seen = Seen::new(10);
+        assert_eq!(seen.delete(version("a", 5, 1)), Verdict::New);
+        assert_eq!(seen.delete(version("a", 5, 1)), Verdict::Old);
+        assert_eq!(seen.change(version("a", 5, 2)), Verdict::Old);
+        assert_eq!(alive(&seen), BTreeSet::new());
+        assert_eq!(seen.change(version("a", 6, 3)), Verdict::New);
+        assert_eq!(seen.delete(version("a", 6, 3)), Verdict::Later);
+        assert_eq!(seen.change(version("a", 7, 4)), Verdict::New);
+        assert_eq!(seen.delete(version("a", 6, 3)), Verdict::Unsure, "which of the two is the later?");
+        assert_eq!(seen.change(version("a", 7, 4)), Verdict::Old);
+    }
+
+    #[test]
+    fn the_server_corrects_what_was_delivered_last() {
+        let mut seen = Seen::new(10);
+        assert_eq!(seen.correct(version("a", 1, 1)), Verdict::New);
+        assert_eq!(seen.correct(version("a", 1, 1)), Verdict::Old);
+        assert_eq!(seen.change(version("a", 1, 2)), Verdict::Unsure);
+        assert_eq!(seen.correct(version("a", 1, 1)), Verdict::Later, "delivered before, but not last");
+        assert_eq!(seen.correct(version("a", 1, 1)), Verdict::Old);
+        assert_eq!(seen.correct(version("a", 0, 3)), Verdict::Old, "a later change came while the server was asked");
+        assert_eq!(seen.change(version("a", 1, 2)), Verdict::Old);
+        assert!(seen.delete(version("a", 1, 1)).is_news());
+        assert_eq!(seen.correct(version("a", 1, 1)), Verdict::New, "the delete was overtaken");
+    }
+
+    #[test]
+    fn gone_is_told_once_with_the_turn_of_the_last_delivery() {
+        let mut seen = Seen::new(10);
+        assert_eq!(seen.gone("a"), None);
+        seen.change(version("a", 1, 1));
+        let turn = seen.turn();
+        seen.change(version("b", 1, 1));
+        seen.change(version("a", 1, 1));
+        assert_eq!(seen.gone("a"), Some(turn));
+        assert_eq!(seen.gone("a"), None);
+        assert_eq!(alive(&seen), BTreeSet::from(["b".to_string()]));
+        assert!(seen.knows("a") && !seen.knows("c"));
+        seen.clear();
+        assert!(!seen.knows("a") && !seen.forgot() && seen.turn() > turn);
+    }
+
+    #[test]
+    fn a_table_of_one_record_works() {
+        let mut seen = Seen::new(1);
+        assert_eq!(seen.change(version("a", 1, 1)), Verdict::New);
+        assert!(!seen.forgot());
+        assert_eq!(seen.change(version("b", 1, 1)), Verdict::New);
+        assert!(seen.forgot() && seen.knows("b") && !seen.knows("a"));
+    }
+
+    #[test]
+    fn hashes_differ_in_every_byte_and_length() {
+        let base = [7_u8; 40];
+        let mut hashes = HashSet::new();
+        for length in 0..=base.len() {
+            hashes.insert(hash(&base[..length]));
+        }
+        for at in 0..base.len() {
+            let mut other = base;
+            other[at] ^= 1;
+            hashes.insert(hash(&other));
+        }
+        assert_eq!(hashes.len(), 2 * base.len() + 1);
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Op {
+        Change,
+        Delete,
+        Correct,
+        Gone,
+    }
+
+    fn ops(ids: u8) -> impl Strategy<Value = Vec<(Op, u8, u64, u64)>> {
+        let op = prop_oneof![5 => Just(Op::Change), 2 => Just(Op::Delete), 1 => Just(Op::Correct), 1 => Just(Op::Gone)];
+        vec((op, 0..ids, 0..6_u64, 0..4_u64), 0..200)
+    }
+
+    /// What the table should do, said with a map that forgets nothing.
+    #[derive(Default)]
+    struct Model {
+        records: HashMap<String, Known>,
+        turn: u64,
+    }
+
+    struct Known {
+        updated: u64,
+        last: u64,
+        delivered: HashSet<u64>,
+        deleted: bool,
+        turn: u64,
+    }
+
+    impl Model {
+        fn deliver(&mut self, version: Version<'_>, deleted: bool) {
+            let known = self.records.entry(version.id.to_string()).or_insert_with(|| Known {
+                updated: version.updated,
+                last: 0,
+                delivered: HashSet::new(),
+                deleted,
+                turn: 0,
+            });
+            if version.updated > known.updated {
+                known.delivered.clear();
+            }
+            if !deleted || known.delivered.is_empty() {
+                known.last = version.hash;
+            }
+            known.delivered.insert(version.hash);
+            (known.updated, known.deleted, known.turn) = (known.updated.max(version.updated), deleted, self.turn);
+        }
+
+        fn change(&mut self, version: Version<'_>) -> Verdict {
+            self.turn += 1;
+            let verdict = match self.records.get(version.id) {
+                None => Verdict::New,
+                Some(known) if version.updated < known.updated => return Verdict::Old,
+                Some(known) if version.updated > known.updated && known.deleted => Verdict::New,
+                Some(known) if version.updated > known.updated => Verdict::Later,
+                Some(known) if known.deleted || known.delivered.contains(&version.hash) => return Verdict::Old,
+                Some(_) => Verdict::Unsure,
+            };
+            self.deliver(version, false);
+            verdict
+        }
+
+        fn delete(&mut self, version: Version<'_>) -> Verdict {
+            self.turn += 1;
+            let verdict = match self.records.get(version.id) {
+                None => Verdict::New,
+                Some(known) if known.deleted && version.updated <= known.updated => return Verdict::Old,
+                Some(known) if version.updated < known.updated => Verdict::Unsure,
+                Some(_) => Verdict::Later,
+            };
+            self.deliver(version, true);
+            verdict
+        }
+
+        fn gone(&mut self, id: &str) -> Option<u64> {
+            let known = self.records.get_mut(id).filter(|known| !known.deleted)?;
+            known.deleted = true;
+            Some(known.turn)
+        }
+
+        fn alive(&self) -> BTreeSet<String> {
+            self.records.iter().filter(|(_, known)| !known.deleted).map(|(id, _)| id.clone()).collect()
+        }
+    }
+
+    proptest! {
+        /// As long as nothing was forgotten the table says what a map would. Hashes here tell one moment's versions
+        /// apart, as those of real records do, in which `updated` stands.
+        #[test]
+        fn changes_and_deletes_are_judged_as_the_model_does(ops in ops(4)) {
+            let (mut seen, mut model) = (Seen::new(1000), Model::default());
+            for (op, id, updated, hash) in ops {
+                let id = format!("id{id}");
+                let version = version(&id, updated, updated * 10 + hash);
+                match op {
+                    Op::Change => prop_assert_eq!(seen.change(version), model.change(version)),
+                    Op::Delete => prop_assert_eq!(seen.delete(version), model.delete(version)),
+                    Op::Correct => {}
+                    Op::Gone => prop_assert_eq!(seen.gone(&id), model.gone(&id)),
+                }
+                prop_assert_eq!(alive(&seen), model.alive());
+                prop_assert_eq!(seen.turn(), model.turn);
+                prop_assert!(!seen.forgot());
+            }
+        }
+
+        /// A consumer never goes back, and what the server last said is what it has.
+        #[test]
+        fn a_consumer_never_goes_back(ops in ops(3)) {
+            let mut seen = Seen::new(1000);
+            let mut newest: HashMap<String, u64> = HashMap::new();
+            let mut shown: HashMap<String, u64> = HashMap::new();
+            for (op, id, updated, hash) in ops {
+                let id = format!("id{id}");
+                let version = version(&id, updated, updated * 10 + hash);
+                let floor = newest.get(&id).copied().unwrap_or_default();
+                match op {
+                    Op::Change | Op::Correct => {
+                        let correct = matches!(op, Op::Correct);
+                        let verdict = if correct { seen.correct(version) } else { seen.change(version) };
+                        if verdict.is_news() {
+                            prop_assert!(updated >= floor);
+                            prop_assert_ne!(shown.insert(id.clone(), version.hash), Some(version.hash));
+                            newest.insert(id, updated);
+                        } else if correct {
+                            let is_shown = shown.get(&id) == Some(&version.hash);
+                            prop_assert!(updated < floor || is_shown);
+                        }
+                    }
+                    Op::Delete => {
+                        let verdict = seen.delete(version);
+                        prop_assert!(!alive(&seen).contains(&id));
+                        if verdict.is_news() {
+                            shown.remove(&id);
+                            newest.insert(id, floor.max(updated));
+                        }
+                    }
+                    Op::Gone => {
+                        prop_assert_eq!(seen.gone(&id).is_some(), shown.remove(&id).is_some());
+                    }
+                }
+            }
+        }
+
+        /// However many records there are, the table is bounded, and it says so when a record that is there was
+        /// forgotten, and only then.
+        #[test]
+        fn a_small_table_is_bounded_and_honest(ops in ops(40), max in 1..20_u32) {
+            let mut seen = Seen::new(max);
+            let mut there: BTreeSet<String> = BTreeSet::new();
+            let mut forgot = false;
+            for (op, id, updated, hash) in ops {
+                let id = format!("id{id}");
+                let version = version(&id, updated, updated * 10 + hash);
+                match op {
+                    Op::Change | Op::Correct => {
+                        let correct = matches!(op, Op::Correct);
+                        let verdict = if correct { seen.correct(version) } else { seen.change(version) };
+                        if verdict.is_news() {
+                            there.insert(id.clone());
+                        }
+                        prop_assert!(seen.knows(&id), "the last one is always known");
+                    }
+                    Op::Delete => {
+                        if seen.delete(version).is_news() {
+                            there.remove(&id);
+                        }
+                        prop_assert!(seen.knows(&id));
+                    }
+                    Op::Gone => {
+                        let knew = alive(&seen).contains(&id);
+                        prop_assert_eq!(seen.gone(&id).is_some(), knew);
+                        if knew {
+                            there.remove(&id);
+                        }
+                    }
+                }
+                let known = alive(&seen);
+                let entries = seen.slots.iter().flatten().count();
+                prop_assert!(entries <= usize::try_from(max).unwrap());
+                prop_assert_eq!(entries, seen.used);
+                prop_assert!(seen.slots.len() <= 16.max(4 * usize::try_from(max).unwrap()));
+                prop_assert!(known.is_subset(&there));
+                if !seen.forgot() {
+                    prop_assert_eq!(&known, &there);
+                } else if !forgot {
+                    prop_assert_ne!(&known, &there, "it forgot nothing that is there");
+                    forgot = true;
+                }
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The project's one runner: `cargo xtask <demo|test|check|bench|setup|doctor>`.
+//! The project's one runner: `cargo xtask <demo|test|check|bench|soak|setup|doctor>`.
 //!
 //! Whatever it installs goes to `target/tools`, so `cargo clean` takes it away again.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a runner talks to the person at the terminal")]
@@ -13,6 +13,7 @@ mod links;
 mod parts;
 mod project;
 mod run;
+mod soak;
 mod steps;
 mod test;
 mod tools;
@@ -36,6 +37,8 @@ enum Command {
     Check,
     /// Measures one part, or all parts, and writes target/bench/PART.json
     Bench(bench::Options),
+    /// Runs realtime for half an hour under the real limits of the server, and writes target/soak.json
+    Soak(soak::Options),
     /// Installs what the other commands need into target/tools
     Setup,
     /// Reports what is there and what is missing
@@ -59,6 +62,7 @@ fn execute(command: Command) -> Result<ExitCode> {
         Command::Test(options) => test::test(&project, &options),
         Command::Check => Ok(check::check(&project)),
         Command::Bench(options) => bench::bench(&project, &options),
+        Command::Soak(options) => soak::soak(&project, &options),
         Command::Setup => Ok(tools::setup(&project)),
         Command::Doctor => Ok(tools::doctor(&project)),
     }

@@ -1,11 +1,13 @@
 //! Measures the Rust SDK against its peers on a real server, side by side in one run. See the README.
 
 mod bare;
+mod bare_stream;
 mod calls;
 mod machine;
 mod measure;
 mod profile;
 mod report;
+mod soak;
 mod stage;
 mod transfer;
 
@@ -16,7 +18,8 @@ use lexopt::prelude::{Long, Value, ValueExt as _};
 
 use crate::{report::Report, stage::Stage};
 
-const USAGE: &str = "usage: picobase-bench rust [--out FILE] [--strict] [--only TEXT]";
+const USAGE: &str = "usage: picobase-bench rust [--out FILE] [--strict] [--only TEXT]
+       picobase-bench soak [--out FILE] [--minutes N]";
 
 /// What the command line says.
 #[derive(Default)]
@@ -35,6 +38,7 @@ fn main() -> Result<ExitCode> {
     let rest: Vec<OsString> = words.collect();
     match command.to_str() {
         Some("rust") => rust(&parse(rest)?),
+        Some("soak") => soak::run(rest),
         // The two below are run by the bench itself and by whoever profiles it.
         Some(transfer::COMMAND) => transfer::child(&rest).map(|()| ExitCode::SUCCESS),
         Some(profile::COMMAND) => profile::run(&rest).map(|()| ExitCode::SUCCESS),

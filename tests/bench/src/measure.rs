@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 /// What a batch cost this process.
 #[derive(Clone, Copy)]
@@ -93,6 +93,14 @@ fn cpu_time() -> Duration {
 #[cfg(not(unix))]
 fn cpu_time() -> Duration {
     Duration::ZERO
+}
+
+/// A line of /proc/self/status.
+pub(crate) fn kilobytes(name: &str) -> Result<u32> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let number = line.and_then(|line| line.split_whitespace().next()).context("no such line in /proc/self/status")?;
+    Ok(number.parse()?)
 }
 
 impl Spread {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use picobase::{Client, Record, files::FileSource};
 
 use crate::{
+    measure::kilobytes,
     report::{Budget::AtMost, Report},
     stage::{Stage, on_all_cores},
 };
@@ -95,12 +96,4 @@ async fn download(client: &Client, path: &Path, id: &str) -> Result<String> {
     let size = client.files().download(&post, name).to_path(path).await?;
     ensure!(size == SIZE as u64, "{size} bytes came in place of {SIZE}");
     Ok(id.to_owned())
-}
-
-/// A line of /proc/self/status.
-fn kilobytes(name: &str) -> Result<u32> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let number = line.and_then(|line| line.split_whitespace().next()).context("no such line in /proc/self/status")?;
-    Ok(number.parse()?)
 }

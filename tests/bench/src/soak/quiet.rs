@@ -1,0 +1,95 @@
+//! A collection that nobody writes to for longer than the server keeps a silent stream.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use futures_util::{
+    StreamExt as _,
+    stream::{Select, select},
+};
+use picobase::{
+    Client, Record,
+    realtime::{Event, EventAction, Origin, Subscription},
+};
+use picobase_testkit::Server;
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Findings, Life, Run, SILENCE_LIMIT, lives, make_before_break};
+
+/// When the first write is made: a plain stream would be gone.
+const WRITE_AT: Duration = Duration::from_secs(6 * 60);
+/// After how much silence the client replaces a stream.
+const ROTATION: Duration = Duration::from_secs(270);
+/// How long an event may take.
+const PROMPT: Duration = Duration::from_secs(5);
+
+type Events = Select<Subscription<Record>, Subscription<Record>>;
+
+/// A subscription to all posts and one to a single post, with a write after six minutes and one at the end.
+pub(super) async fn listen(server: &Server, run: Run) -> Result<Findings> {
+    let mut findings = Findings::default();
+    let proxy = server.proxy().await;
+    let writer = Client::new(&server.direct_url, "")?.collection("posts");
+    let post = writer.create(&json!({"title": "quiet"})).await?;
+    let posts = Client::new(&proxy.url, "")?.collection("posts");
+    let mut events = select(posts.subscribe("*").await?, posts.subscribe(post.id()).await?);
+    let first = run.at(WRITE_AT);
+    nothing_before(&mut events, first).await?;
+    writer.update(post.id(), &json!({"title": "one"})).await?;
+    let came = both(&mut events, "one").await;
+    let (what, must) = ("a write after more than 5 minutes", "reaches both topics");
+    if run.length > SILENCE_LIMIT {
+        findings.check(what, must, &came, came == "both");
+    } else {
+        findings.not_reached(what, must);
+    }
+    nothing_before(&mut events, run.end()).await?;
+    writer.update(post.id(), &json!({"title": "two"})).await?;
+    let came = both(&mut events, "two").await;
+    findings.check("a write at the end", "reaches both topics", &came, came == "both");
+    rotations(&mut findings, &lives(&proxy).await, first - run.start, run);
+    Ok(findings)
+}
+
+/// Nobody writes, so nothing comes.
+async fn nothing_before(events: &mut Events, end: Instant) -> Result<()> {
+    match timeout_at(end, events.next()).await {
+        Err(_) => Ok(()),
+        Ok(event) => bail!("nobody wrote, but this came: {event:?}"),
+    }
+}
+
+/// Does the update come once to both topics, live and before long?
+async fn both(events: &mut Events, title: &str) -> String {
+    let end = Instant::now() + PROMPT;
+    let mut topics = Vec::new();
+    while topics.len() < 2 {
+        let event = match timeout_at(end, events.next()).await {
+            Ok(Some(Ok(Event::Record(change)))) if change.action == EventAction::Update => change,
+            other => return format!("{} of 2 topics, then {other:?}", topics.len()),
+        };
+        let fits = event.record().is_ok_and(|record| record.get_str("title") == Some(title));
+        if !fits || event.origin != Origin::Live || topics.contains(&event.topic) {
+            return format!("{title:?} was to come, but this did: {event:?}");
+        }
+        topics.push(event.topic);
+    }
+    "both".to_owned()
+}
+
+/// Streams are replaced after 4.5 minutes of silence, and no later.
+fn rotations(findings: &mut Findings, lives: &[Life], write: Duration, run: Run) {
+    make_before_break(findings, lives);
+    let second = lives.get(1).map(|life| life.began);
+    findings.time("the first stream is replaced by its silence", ROTATION, second, run.length);
+    let mut expected = 0;
+    let mut heard = Duration::ZERO;
+    while heard + ROTATION < run.length {
+        expected += 1;
+        let next = heard + ROTATION;
+        heard = if heard < write && write < next { write } else { next };
+    }
+    let found = lives.len().saturating_sub(1);
+    findings.check("streams replaced", expected, found, found == expected);
+}

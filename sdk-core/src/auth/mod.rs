@@ -1,5 +1,6 @@
 //! Sign-up, sign-in, and the session.
 
+mod all_in_one;
 mod cookies;
 #[cfg(feature = "std")]
 mod file_store;
@@ -29,6 +30,7 @@ pub use self::file_store::FileStore;
 pub(crate) use self::flows::{is_own_record, own_record_written};
 use self::token::Claims;
 pub use self::{
+    all_in_one::SignInWithOAuth2,
     flows::{Impersonate, OAuth2Provider, OtpRequest, SignUp},
     oauth2::{FinishOAuth2, OAuth2Start},
     store::{MemoryStore, Store},

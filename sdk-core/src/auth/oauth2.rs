@@ -35,7 +35,7 @@ const PENDING_MAX: usize = 16;
 /// A sign-in that was begun and not finished.
 #[derive(Clone)]
 pub(crate) struct Pending {
-    state: String,
+    pub(super) state: String,
     verifier: Option<SecretString>,
     provider: String,
     redirect_url: String,
@@ -92,30 +92,58 @@ impl Auth {
     /// # }
     /// ```
     pub async fn begin_oauth2(&self, provider: &str, redirect_url: &str) -> Result<OAuth2Start, Error> {
-        let known = self.oauth2_providers().await?;
-        let Some(provider) = known.iter().find(|p| p.name == provider) else {
-            let names: Vec<&str> = known.iter().map(|p| p.name.as_str()).collect();
-            return Err(Error::not_found(format!("{} has no OAuth2 provider {provider:?}", self.collection))
-                .with_fix(format!("Configure it in the dashboard. There are: {}.", names.join(", "))));
-        };
+        let provider = self.oauth2_provider(provider).await?;
+        let mut state = [0; 24];
+        self.client.shared.runtime.random(&mut state)?;
+        let (url, pending) = self.authorization(&provider, base64url_encode(&state), redirect_url, &[]).await?;
+        let state = pending.state.clone();
+        self.keep(pending);
+        Ok(OAuth2Start { url, state })
+    }
+
+    /// The provider of that name.
+    ///
+    /// # Errors
+    /// Kind `NotFound` where the collection has no such provider.
+    pub(super) async fn oauth2_provider(&self, name: &str) -> Result<OAuth2Provider, Error> {
+        let mut known = self.oauth2_providers().await?;
+        if let Some(at) = known.iter().position(|provider| provider.name == name) {
+            return Ok(known.swap_remove(at));
+        }
+        let names: Vec<&str> = known.iter().map(|provider| provider.name.as_str()).collect();
+        Err(Error::not_found(format!("{} has no OAuth2 provider {name:?}", self.collection))
+            .with_fix(format!("Configure it in the dashboard. There are: {}.", names.join(", "))))
+    }
+
+    /// The provider's page for this `state`, and what is needed when the user comes back from it. No scopes: those of
+    /// the server.
+    ///
+    /// # Errors
+    /// Kind `Configuration` where the page is not http(s).
+    pub(super) async fn authorization(
+        &self,
+        provider: &OAuth2Provider,
+        state: String,
+        redirect_url: &str,
+        scopes: &[String],
+    ) -> Result<(String, Pending), Error> {
         let runtime = &self.client.shared.runtime;
-        let (mut state, mut verifier) = ([0; 24], [0; 32]);
-        runtime.random(&mut state)?;
+        let mut verifier = [0; 32];
         runtime.random(&mut verifier)?;
-        let (state, verifier) = (base64url_encode(&state), base64url_encode(&verifier));
+        let verifier = base64url_encode(&verifier);
         let challenge = match provider.pkce {
             true => Some(base64url_encode(&runtime.sha256(verifier.as_bytes()).await?)),
             false => None,
         };
-        let url = authorize_url(&provider.auth_url, &state, challenge.as_deref(), redirect_url)?;
-        self.keep(Pending {
-            state: state.clone(),
+        let url = authorize_url(&provider.auth_url, &state, challenge.as_deref(), redirect_url, scopes)?;
+        let pending = Pending {
+            state,
             verifier: provider.pkce.then(|| SecretString::from(verifier)),
             provider: provider.name.clone(),
             redirect_url: redirect_url.to_string(),
             collection: self.collection.clone(),
-        });
-        Ok(OAuth2Start { url, state })
+        };
+        Ok((url, pending))
     }
 
     fn keep(&self, pending: Pending) {
@@ -143,10 +171,7 @@ impl Auth {
             let at = all.iter().position(|pending| pending.state == state)?;
             Some(all.remove(at))
         });
-        let pending = pending.ok_or_else(|| {
-            Error::validation("the state is not one that this client began, or it was used before")
-                .with_fix("Begin the sign-in again with the same client; it may be forged otherwise.")
-        });
+        let pending = pending.ok_or_else(unknown_state);
         FinishOAuth2 { client: self.client.clone(), pending, code: code.to_string(), create_data: None, mfa_id: None }
     }
 
@@ -166,8 +191,7 @@ impl Auth {
         let mut finish = self.finish_oauth2(&code.unwrap_or_default(), &state.unwrap_or_default());
         if let Some(error) = parameter(callback, "error") {
             let why = parameter(callback, "error_description").unwrap_or(error);
-            finish.pending = Err(Error::validation(format!("the provider refused the sign-in: {why}"))
-                .with_fix("Begin the sign-in again."));
+            finish.pending = Err(refused(&why));
         }
         finish
     }
@@ -176,11 +200,11 @@ impl Auth {
 /// A sign-in that comes back from the provider; await it. See [`Auth::finish_oauth2`].
 #[must_use = "nothing is sent before this is awaited"]
 pub struct FinishOAuth2 {
-    client: Client,
-    pending: Result<Pending, Error>,
-    code: String,
-    create_data: Option<Result<Json, Error>>,
-    mfa_id: Option<String>,
+    pub(super) client: Client,
+    pub(super) pending: Result<Pending, Error>,
+    pub(super) code: String,
+    pub(super) create_data: Option<Result<Json, Error>>,
+    pub(super) mfa_id: Option<String>,
 }
 
 impl fmt::Debug for FinishOAuth2 {
@@ -246,8 +270,25 @@ impl IntoFuture for FinishOAuth2 {
     }
 }
 
-/// The provider's page with our own state and challenge in place of the server's, and the redirect address.
-fn authorize_url(server_url: &str, state: &str, challenge: Option<&str>, redirect: &str) -> Result<String, Error> {
+/// What came back belongs to no sign-in of this client.
+pub(super) fn unknown_state() -> Error {
+    Error::validation("the state is not one that this client began, or it was used before")
+        .with_fix("Begin the sign-in again with the same client; it may be forged otherwise.")
+}
+
+/// The provider said no.
+pub(super) fn refused(why: &str) -> Error {
+    Error::validation(format!("the provider refused the sign-in: {why}")).with_fix("Begin the sign-in again.")
+}
+
+/// The provider's page with our own state, challenge and scopes in place of the server's, and the redirect address.
+fn authorize_url(
+    server_url: &str,
+    state: &str,
+    challenge: Option<&str>,
+    redirect: &str,
+    scopes: &[String],
+) -> Result<String, Error> {
     let lower = server_url.to_ascii_lowercase();
     if !lower.starts_with("https://") && !lower.starts_with("http://") {
         return Err(Error::configuration("the OAuth2 provider's address is not http(s)")
@@ -257,7 +298,8 @@ fn authorize_url(server_url: &str, state: &str, challenge: Option<&str>, redirec
     let mut out = format!("{address}?");
     let ours = ["state", "redirect_uri", "code_challenge", "code_challenge_method"];
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        if !ours.contains(&pair.split('=').next().unwrap_or_default()) {
+        let name = pair.split('=').next().unwrap_or_default();
+        if !ours.contains(&name) && (scopes.is_empty() || name != "scope") {
             out.push_str(pair);
             out.push('&');
         }
@@ -267,6 +309,10 @@ fn authorize_url(server_url: &str, state: &str, challenge: Option<&str>, redirec
     if let Some(challenge) = challenge {
         out.push_str("&code_challenge_method=S256&code_challenge=");
         out.push_str(challenge);
+    }
+    if !scopes.is_empty() {
+        out.push_str("&scope=");
+        push_encoded(&mut out, &scopes.join(" "));
     }
     out.push_str("&redirect_uri=");
     push_encoded(&mut out, redirect);
@@ -287,12 +333,24 @@ mod tests {
     #[test]
     fn the_provider_gets_our_state_and_challenge() {
         let server = "https://id.example/auth?client_id=c&state=theirs&code_challenge=theirs&code_challenge_method=S256&redirect_uri=";
-        let url = authorize_url(server, "ours", Some("ch"), "https://app/cb?x=1").unwrap();
+        let url = authorize_url(server, "ours", Some("ch"), "https://app/cb?x=1", &[]).unwrap();
         assert_eq!(
             url,
             "https://id.example/auth?client_id=c&state=ours&code_challenge_method=S256&code_challenge=ch&redirect_uri=https%3A%2F%2Fapp%2Fcb%3Fx%3D1"
         );
-        assert!(authorize_url("javascript:alert(1)", "s", None, "r").is_err());
+        assert!(authorize_url("javascript:alert(1)", "s", None, "r", &[]).is_err());
         assert_eq!(parameter("https://app/cb?code=a%20b+c&state=s#x", "code").as_deref(), Some("a b c"));
+    }
+
+    #[test]
+    fn own_scopes_take_the_place_of_the_servers() {
+        let server = "https://id.example/auth?scope=email&client_id=c&redirect_uri=";
+        let url = |scopes: &[&str]| {
+            let scopes: Vec<String> = scopes.iter().map(|scope| scope.to_string()).collect();
+            authorize_url(server, "s", None, "r", &scopes).unwrap()
+        };
+        assert_eq!(url(&[]), "https://id.example/auth?scope=email&client_id=c&state=s&redirect_uri=r");
+        let two = "https://id.example/auth?client_id=c&state=s&scope=openid%20a%2Fb&redirect_uri=r";
+        assert_eq!(url(&["openid", "a/b"]), two);
     }
 }

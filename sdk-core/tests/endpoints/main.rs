@@ -12,6 +12,7 @@ mod files;
 mod filters;
 mod hooks;
 mod lists;
+mod oauth2_all_in_one;
 mod records;
 mod secrets;
 mod stores;

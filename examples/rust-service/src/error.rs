@@ -31,9 +31,13 @@ impl IntoResponse for AppError {
             // The service's own sign-in or the instance failed: nothing that the client could mend.
             _ => StatusCode::BAD_GATEWAY,
         };
-        let fields: Map<String, Value> =
-            error.fields().iter().map(|(name, field)| (name.clone(), Value::from(field.message.clone()))).collect();
-        (status, Json(json!({"error": error.kind().as_str(), "message": error.message(), "fields": fields})))
-            .into_response()
+        (status, Json(body(&error))).into_response()
     }
+}
+
+/// What a client is told of an error.
+pub(crate) fn body(error: &Error) -> Value {
+    let fields: Map<String, Value> =
+        error.fields().iter().map(|(name, field)| (name.clone(), Value::from(field.message.clone()))).collect();
+    json!({"error": error.kind().as_str(), "message": error.message(), "fields": fields})
 }

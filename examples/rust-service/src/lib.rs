@@ -1,6 +1,7 @@
 //! The service: its routes and the one client that they share.
 
 mod error;
+mod feed;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use self::error::AppError;
+
+/// Which posts are shown.
+const PUBLISHED: &str = "status = 'published'";
+/// In which order: the id decides between posts of the same moment.
+const NEWEST_FIRST: &str = "-created,id";
+/// How many at a time.
+const PAGE: u32 = 20;
 
 /// What the service must be told.
 #[derive(Debug)]
@@ -58,6 +66,7 @@ pub fn app(settings: &Settings) -> Result<Router, Error> {
         .build()?;
     Ok(Router::new()
         .route("/posts", get(list_posts).post(create_post))
+        .route("/posts/feed", get(feed::posts_feed).with_state(feed::Feed::new(&client)))
         .route("/posts/{id}/attachments/{name}", put(attach))
         .route("/docs/{name}", post(store_document))
         .route("/docs/{id}/file", get(open_document))
@@ -80,9 +89,9 @@ fn first() -> u32 {
 }
 
 async fn list_posts(State(client): State<Client>, Query(search): Query<Search>) -> Result<Json<Value>, AppError> {
-    let wanted = client.filter("status = 'published' && title ~ {:q}", params! { "q" => search.q })?;
+    let wanted = client.filter(&format!("{PUBLISHED} && title ~ {{:q}}"), params! { "q" => search.q })?;
     let posts = client.collection("posts").typed::<Post>();
-    let page = posts.get_list(search.page.max(1), 20).filter(wanted).sort("-created").await?;
+    let page = posts.get_list(search.page.max(1), PAGE).filter(wanted).sort(NEWEST_FIRST).await?;
     Ok(Json(json!({"posts": page.items, "page": page.page, "pages": page.total_pages})))
 }
 
@@ -131,5 +140,6 @@ async fn open_document(State(client): State<Client>, Path(id): Path<String>) -> 
 
 async fn health(State(client): State<Client>) -> Result<Json<Value>, AppError> {
     let health = client.health().await?;
-    Ok(Json(json!({"instance": health.message, "user": client.auth().session().map(|session| session.user_id())})))
+    let user = client.auth().session().map(|session| session.user_id());
+    Ok(Json(json!({"instance": health.message, "user": user, "realtime": client.realtime().state().as_str()})))
 }

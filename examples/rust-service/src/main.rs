@@ -1,8 +1,11 @@
 //! Starts the service as the environment says. See the README.
 
-use std::env;
+use std::{env, time::Duration};
 
 use rust_service::{Settings, app};
+
+/// How long requests may go on after the signal to stop. A feed has no end of its own.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,7 +17,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_string());
     let listener = tokio::net::TcpListener::bind(&address).await?;
-    axum::serve(listener, app(&settings)?).with_graceful_shutdown(stopped()).await?;
+    let server = axum::serve(listener, app(&settings)?).with_graceful_shutdown(stopped());
+    tokio::select! {
+        served = server => served?,
+        () = overdue() => {}
+    }
     Ok(())
 }
 
@@ -23,4 +30,9 @@ async fn stopped() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+async fn overdue() {
+    stopped().await;
+    tokio::time::sleep(LAST_REQUESTS).await;
 }

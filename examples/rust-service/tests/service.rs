@@ -1,23 +1,12 @@
 //! The service against a real server, from start to end.
 #![expect(clippy::unwrap_used, reason = "a test asserts by panicking")]
 
+mod common;
+
 use picobase_testkit::Testkit;
-use rust_service::{Settings, app};
 use serde_json::{Value, json};
 
-async fn serve(settings: &Settings) -> String {
-    let app = app(settings).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    format!("http://{address}")
-}
-
-async fn json_of(request: reqwest::RequestBuilder) -> (u16, Value) {
-    let answer = request.send().await.unwrap();
-    let status = answer.status().as_u16();
-    (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
-}
+use crate::common::{Home, json_of, serve};
 
 fn body(value: &Value) -> String {
     value.to_string()
@@ -28,14 +17,8 @@ async fn the_service_does_its_work() {
     let kit = Testkit::shared();
     let server = kit.server().await;
     let proxy = server.default_proxy();
-    let folder = std::env::temp_dir().join(format!("rust-service-{}", std::process::id()));
-    let settings = Settings {
-        url: proxy.url.clone(),
-        email: "alice@example.com".into(),
-        password: kit.info().password.clone(),
-        session_file: folder.join("session.json"),
-    };
-    let url = serve(&settings).await;
+    let home = Home::new("service", &proxy);
+    let url = serve(&home.settings).await;
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let post = |path: &str, value: &Value| {
         http.post(format!("{url}{path}")).header("content-type", "application/json").body(body(value))
@@ -72,7 +55,7 @@ async fn the_service_does_its_work() {
 
     // The service is restarted while the instance sleeps: it goes on with its session and waits for the instance.
     proxy.clear_requests().await;
-    let again = serve(&settings).await;
+    let again = serve(&home.settings).await;
     proxy.faults(json!([{"for_ms": 1500, "action": {"type": "respond", "status": 503}}])).await;
     let (status, found) = json_of(http.get(format!("{again}/posts"))).await;
     assert_eq!((status, found["posts"].as_array().unwrap().len()), (200, 1), "{found}");
@@ -80,5 +63,5 @@ async fn the_service_does_its_work() {
     assert!(!signed_in_again, "the session of before is in the file");
     let (_, health) = json_of(http.get(format!("{again}/health"))).await;
     assert!(health["user"].is_string(), "{health}");
-    std::fs::remove_dir_all(folder).unwrap();
+    assert_eq!(health["realtime"], "disconnected");
 }

@@ -125,12 +125,8 @@ impl<T> LiveChange<T> {
 impl LiveChange<Json> {
     fn decode<T: FromJson>(self) -> Result<LiveChange<T>, Error> {
         Ok(match self {
-            LiveChange::Enter { index, id, record } => {
-                LiveChange::Enter { index, id, record: T::from_json(record)? }
-            }
-            LiveChange::Change { index, id, record } => {
-                LiveChange::Change { index, id, record: T::from_json(record)? }
-            }
+            LiveChange::Enter { index, id, record } => LiveChange::Enter { index, id, record: T::from_json(record)? },
+            LiveChange::Change { index, id, record } => LiveChange::Change { index, id, record: T::from_json(record)? },
             LiveChange::Leave { index, id } => LiveChange::Leave { index, id },
             LiveChange::Move { from, to, id } => LiveChange::Move { from, to, id },
         })

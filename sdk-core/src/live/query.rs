@@ -130,6 +130,7 @@ impl<T> LiveQuery<T> {
                 .with_fix("Sort by a field: each look at the list would find another order."));
         }
         // Otherwise only the call would tell, after a subscription to something else.
+        self.call.query.check()?;
         self.call.path().map(|_| ())
     }
 

@@ -46,6 +46,8 @@ struct Signals {
     dirty_max: usize,
     /// More may have changed than the events say: the whole list is wanted.
     stale: bool,
+    /// The stream is there again, or somebody else is signed in: there is no need to wait any longer.
+    renewed: bool,
     /// The session has ended, and nobody has signed in or out since.
     ended: bool,
 }
@@ -82,7 +84,8 @@ impl Signals {
                     self.stale = true;
                 }
             }
-            Item::Stale | Item::Lagged(_) | Item::Resync(_) => (self.stale, self.ended) = (true, false),
+            Item::Stale | Item::Resync(_) => (self.stale, self.renewed, self.ended) = (true, true, false),
+            Item::Lagged(_) => self.stale = true,
             Item::Error(error) if error.kind() == ErrorKind::SessionExpired => self.end(error)?,
             Item::Error(error) => return Err(Some(error)),
             Item::Message { .. } => {}
@@ -138,19 +141,16 @@ impl Watch {
         recheck: Duration,
     ) -> Result<(Watch, Vec<Json>), Error> {
         let start = client.shared.runtime.uptime();
-        let mut plain = query.clone();
-        plain.query.set("page", 1).set("skipTotal", true).set("perPage", limit);
-        let mut topic_query = query.query.clone();
+        let mut heard = query.query.clone();
         for name in ["filter", "sort", "page", "perPage", "skipTotal"] {
-            topic_query.set(name, None::<&str>);
-            plain.query.set(name, None::<&str>);
+            heard.set(name, None::<&str>);
         }
-        // Without the filter, or nothing would be heard of what no longer passes it.
-        let name = alloc::format!("{}/*", query.param("c"));
-        let topic = Topic::new(&name, topic_query, query.headers.clone())?;
-        // The topic has completed the fields by those that tell records apart.
+        // Without the filter, or nothing would be heard of what no longer passes it. The topic completes the fields by
+        // those that tell versions apart.
+        let topic = Topic::new(&alloc::format!("{}/*", query.param("c")), heard, query.headers.clone())?;
+        let mut plain = query.clone();
         plain.query = topic.query.clone();
-        plain.query.set("page", 1).set("skipTotal", true).set("perPage", limit);
+        plain.query.set("page", 1).set("perPage", limit).set("skipTotal", true);
         let mut full = plain.clone();
         for name in ["filter", "sort"] {
             full.query.set(name, query.query.get(name));
@@ -158,7 +158,8 @@ impl Watch {
         let handle = Handle::new(&client, topic, true, None)?;
         handle.established(query.limit).await?;
         let dirty_max = usize::try_from(limit).unwrap_or(usize::MAX);
-        let signals = Signals { handle, dirty: Dirty::default(), dirty_max, stale: false, ended: false };
+        let signals =
+            Signals { handle, dirty: Dirty::default(), dirty_max, stale: false, renewed: false, ended: false };
         let mut watch = Watch {
             client,
             plain,
@@ -212,6 +213,9 @@ impl Watch {
     async fn wait(&mut self) -> Result<(), Stop> {
         loop {
             let now = self.now();
+            if core::mem::take(&mut self.signals.renewed) {
+                (self.failures, self.rest_until) = (0, now);
+            }
             if !self.signals.is_quiet() {
                 self.since.get_or_insert(now);
             }
@@ -221,16 +225,14 @@ impl Watch {
             }
             let due = self.due();
             let mut timer = self.client.shared.runtime.sleep(due.saturating_sub(now));
-            while self.since.is_some() || self.signals.is_quiet() {
+            // Of many events only the first says anything about when the check is due.
+            while !self.signals.renewed && !self.signals.ended && (self.since.is_some() || self.signals.is_quiet()) {
                 match race(&mut timer, self.signals.hear()).await {
                     Race::First(()) => {
                         self.signals.stale |= self.recheck_at <= due;
                         return Ok(());
                     }
                     Race::Second(heard) => heard?,
-                }
-                if self.signals.ended {
-                    break;
                 }
             }
         }
@@ -246,7 +248,7 @@ impl Watch {
         let Some(error) = stop else { return Err(None) };
         match (error.kind(), error.status()) {
             // Somebody may have signed in since the call was made.
-            (ErrorKind::SessionExpired, _) if self.signals.stale => {}
+            (ErrorKind::SessionExpired, _) if self.signals.renewed => {}
             (ErrorKind::SessionExpired, _) => self.signals.end(error)?,
             (_, 400 | 403 | 404) => return Err(Some(error)),
             _ => {}

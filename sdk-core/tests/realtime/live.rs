@@ -1,0 +1,516 @@
+//! Live queries: the list that their changes make is the one that the server has.
+
+use futures_util::{StreamExt, future::join_all};
+use picobase::{
+    Client, ErrorKind, Json, Record,
+    action::Action,
+    live::{Live, LiveChange, LiveEvent, LiveQuery},
+    realtime::{RealtimeOptions, RealtimeState},
+    records::ListResult,
+};
+use picobase_testkit::{Cut, LoggedRequest, Proxy, Server};
+use serde_json::{Value, json};
+
+use crate::{
+    common::{builder, client, kit, new_user, password, superuser, user_id, within},
+    tools::{LiveList, Writer, is_stream, ms, s, submits, until},
+};
+
+/// A server of the test's own, the client under test behind a proxy, and another client that writes past it.
+struct Scene {
+    server: Server,
+    proxy: Proxy,
+    client: Client,
+    other: Client,
+}
+
+impl Scene {
+    async fn new() -> Scene {
+        Scene::with(|_| {}).await
+    }
+
+    async fn with(set: impl FnOnce(&mut RealtimeOptions)) -> Scene {
+        let server = kit().server().await;
+        let proxy = server.proxy().await;
+        let mut options = RealtimeOptions::default();
+        options.linger = ms(100);
+        set(&mut options);
+        let client = builder(&proxy.url).realtime(options).build().unwrap();
+        let other = superuser(&server.direct_url).await;
+        Scene { server, proxy, client, other }
+    }
+
+    fn live(&self, collection: &str) -> LiveQuery<Json> {
+        self.client.collection(collection).typed::<Json>().live()
+    }
+
+    async fn post(&self, body: Value) -> String {
+        self.create("posts", body).await
+    }
+
+    async fn create(&self, collection: &str, body: Value) -> String {
+        self.other.collection(collection).create(&body).await.unwrap().id().to_string()
+    }
+
+    async fn update(&self, id: &str, body: Value) {
+        self.other.collection("posts").update(id, &body).await.unwrap();
+    }
+
+    async fn delete(&self, id: &str) {
+        self.other.collection("posts").delete(id).await.unwrap();
+    }
+
+    /// What a list has now, straight from the server.
+    fn fresh(&self, collection: &str) -> Action<ListResult<Json>> {
+        client(&self.server.direct_url).collection(collection).typed::<Json>().get_list(1, 500)
+    }
+
+    /// The list calls so far, those for ids alone among them.
+    async fn list_calls(&self, collection: &str) -> (usize, usize) {
+        let path = format!("/api/collections/{collection}/records");
+        let mut log = self.proxy.requests().await;
+        log.retain(|request| request.method == "GET" && request.path == path);
+        (log.len(), log.iter().filter(|request| request.query.contains("fields=id%2Cupdated")).count())
+    }
+}
+
+/// A live query that is read step by step.
+struct Story {
+    live: Live<Json>,
+    list: Vec<Json>,
+}
+
+impl Story {
+    async fn begin(query: LiveQuery<Json>) -> Story {
+        let mut live = within(10, query).await.unwrap();
+        let Some(Ok(LiveEvent::Snapshot(list))) = within(1, live.next()).await else { panic!("no snapshot") };
+        Story { live, list }
+    }
+
+    /// The next change in words, with the title of the record: `enter 0 a`, `change 0 a`, `move 0 2 a`, `leave 2 a`.
+    async fn next(&mut self) -> String {
+        let change = match within(10, self.live.next()).await {
+            Some(Ok(LiveEvent::Change(change))) => change,
+            other => panic!("{other:?}"),
+        };
+        let title = |json: &Json| text(json, "title");
+        let words = match &change {
+            LiveChange::Enter { index, record, .. } => format!("enter {index} {}", title(record)),
+            LiveChange::Change { index, record, .. } => format!("change {index} {}", title(record)),
+            LiveChange::Leave { index, .. } => format!("leave {index} {}", title(&self.list[*index])),
+            LiveChange::Move { from, to, .. } => format!("move {from} {to} {}", title(&self.list[*from])),
+        };
+        change.apply(&mut self.list);
+        words
+    }
+
+    /// These changes and, as a record of the other client shows, none before that.
+    async fn tells(&mut self, words: &[&str]) {
+        for expected in words {
+            assert_eq!(self.next().await, *expected);
+        }
+    }
+
+    async fn is(&self, fresh: Action<ListResult<Json>>) {
+        assert_eq!(texts(&self.list), texts(&fresh.await.unwrap().items));
+    }
+}
+
+fn text(json: &Json, name: &str) -> String {
+    json.get(name).and_then(|value| value.as_str()).unwrap_or_default()
+}
+
+fn texts(list: &[Json]) -> Vec<&str> {
+    list.iter().map(Json::as_text).collect()
+}
+
+fn titles(list: &[Json]) -> Vec<String> {
+    list.iter().map(|record| text(record, "title")).collect()
+}
+
+#[tokio::test]
+async fn records_enter_change_move_and_leave() {
+    let scene = Scene::new().await;
+    let a = scene.post(json!({"title": "a", "n": 1})).await;
+    let mut story = Story::begin(scene.live("posts").sort("n")).await;
+    assert_eq!(titles(&story.list), ["a"]);
+    let b = scene.post(json!({"title": "b", "n": 2})).await;
+    story.tells(&["enter 1 b"]).await;
+    scene.post(json!({"title": "c", "n": 0})).await;
+    story.tells(&["enter 0 c"]).await;
+    scene.update(&b, json!({"body": "other"})).await;
+    story.tells(&["change 2 b"]).await;
+    scene.update(&a, json!({"n": 9})).await;
+    story.tells(&["move 1 2 a", "change 2 a"]).await;
+    scene.delete(&b).await;
+    story.tells(&["leave 1 b"]).await;
+    story.is(scene.fresh("posts").sort("n")).await;
+}
+
+#[tokio::test]
+async fn records_leave_the_filter_and_come_back() {
+    let scene = Scene::new().await;
+    let a = scene.post(json!({"title": "a", "status": "published"})).await;
+    let mut story = Story::begin(scene.live("posts").filter("status = 'published'").sort("title")).await;
+    scene.update(&a, json!({"status": "draft"})).await;
+    story.tells(&["leave 0 a"]).await;
+    scene.post(json!({"title": "b", "status": "draft"})).await;
+    scene.post(json!({"title": "c", "status": "published"})).await;
+    story.tells(&["enter 0 c"]).await;
+    scene.update(&a, json!({"status": "published"})).await;
+    story.tells(&["enter 0 a"]).await;
+    story.is(scene.fresh("posts").filter("status = 'published'").sort("title")).await;
+}
+
+#[tokio::test]
+async fn who_stands_behind_the_limit_enters_when_one_leaves() {
+    let scene = Scene::new().await;
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        ids.push(scene.post(json!({"title": format!("t{n}"), "n": n})).await);
+    }
+    let mut story = Story::begin(scene.live("posts").sort("n").limit(3)).await;
+    assert_eq!(titles(&story.list), ["t0", "t1", "t2"]);
+    scene.delete(&ids[1]).await;
+    story.tells(&["leave 1 t1", "enter 2 t3"]).await;
+    scene.post(json!({"title": "first", "n": -1})).await;
+    story.tells(&["leave 2 t3", "enter 0 first"]).await;
+    let refused = |limit| scene.live("posts").limit(limit).into_future();
+    for limit in [0, 1001] {
+        assert_eq!(refused(limit).await.unwrap_err().kind(), ErrorKind::Validation);
+    }
+    assert_eq!(scene.live("posts").sort("@random").await.unwrap_err().kind(), ErrorKind::Validation);
+}
+
+#[tokio::test]
+async fn the_order_is_the_servers_also_where_the_sort_does_not_decide() {
+    let scene = Scene::new().await;
+    for sort in ["n", "-n,id", ""] {
+        let query = || if sort.is_empty() { scene.live("posts") } else { scene.live("posts").sort(sort) };
+        let fresh = || if sort.is_empty() { scene.fresh("posts") } else { scene.fresh("posts").sort(sort) };
+        let list = LiveList::start(query().await.unwrap());
+        let mut ids = Vec::new();
+        for n in 0..12 {
+            ids.push(scene.post(json!({"title": format!("t{n}"), "n": n % 3})).await);
+        }
+        for id in ids.iter().step_by(2) {
+            scene.update(id, json!({"n": 1})).await;
+        }
+        scene.delete(&ids[5]).await;
+        list.becomes(fresh).await;
+    }
+}
+
+#[tokio::test]
+async fn relations_come_along_and_are_looked_at_again() {
+    let scene = Scene::new().await;
+    let user = scene.create("users", json!({"email": "eve@example.com", "password": password(), "passwordConfirm": password(), "name": "Eve"})).await;
+    scene.server.admin("PATCH", "/api/collections/users", Some(json!({"listRule": "", "viewRule": ""}))).await;
+    let query = scene.live("posts").expand("author").sort("title").recheck_every(ms(500));
+    let mut story = Story::begin(query).await;
+    scene.post(json!({"title": "a", "author": user})).await;
+    story.tells(&["enter 0 a"]).await;
+    let name = |json: &Json| json.get("expand").and_then(|e| e.get("author")).map(|a| text(&a, "name"));
+    assert_eq!(name(&story.list[0]).as_deref(), Some("Eve"));
+    story.is(scene.fresh("posts").expand("author")).await;
+    scene.other.collection("users").update(&user, &json!({"name": "Eva"})).await.unwrap();
+    story.tells(&["change 0 a"]).await;
+    assert_eq!(name(&story.list[0]).as_deref(), Some("Eva"));
+}
+
+#[tokio::test]
+async fn fields_without_id_are_completed() {
+    let scene = Scene::new().await;
+    let mut story = Story::begin(scene.live("posts").fields("title").sort("title")).await;
+    let a = scene.post(json!({"title": "a"})).await;
+    story.tells(&["enter 0 a"]).await;
+    scene.update(&a, json!({"title": "b"})).await;
+    story.tells(&["change 0 b"]).await;
+    assert_eq!(text(&story.list[0], "id"), a);
+    story.is(scene.fresh("posts").fields("title,id,updated")).await;
+}
+
+#[tokio::test]
+async fn a_collection_without_dates_is_fetched_where_events_name_a_record() {
+    let scene = Scene::new().await;
+    let notes = scene.other.collection("noupdated");
+    let mut ids = Vec::new();
+    for n in 0..8 {
+        ids.push(scene.create("noupdated", json!({"title": format!("t{n}"), "n": n})).await);
+    }
+    let mut story = Story::begin(scene.live("noupdated").sort("n")).await;
+    notes.update(&ids[3], &json!({"title": "x"})).await.unwrap();
+    story.tells(&["change 3 x"]).await;
+    notes.update(&ids[3], &json!({"n": 100})).await.unwrap();
+    story.tells(&["move 3 7 x", "change 7 x"]).await;
+    notes.delete(&ids[0]).await.unwrap();
+    story.tells(&["leave 0 t0"]).await;
+    story.is(scene.fresh("noupdated").sort("n")).await;
+}
+
+#[tokio::test]
+async fn who_loses_access_by_a_rule_leaves_with_the_next_recheck() {
+    let scene = Scene::new().await;
+    let session = scene.client.auth().sign_up("owner@example.com", password()).await.unwrap().unwrap();
+    let (own, stranger) = (session.user_id(), new_user(&scene.server.direct_url).await.0);
+    let note = scene.create("private_notes", json!({"owner": own, "body": "mine"})).await;
+    let mut story = Story::begin(scene.live("private_notes").recheck_every(ms(300))).await;
+    assert_eq!(story.list.len(), 1);
+    let theirs = json!({"owner": user_id(&stranger)});
+    scene.other.collection("private_notes").update(&note, &theirs).await.unwrap();
+    story.tells(&["leave 0 "]).await;
+}
+
+#[tokio::test]
+async fn twenty_updates_in_a_batch_become_one_state() {
+    let scene = Scene::new().await;
+    let mut ids = Vec::new();
+    for n in 0..30 {
+        ids.push(scene.post(json!({"title": format!("t{n}"), "n": n})).await);
+    }
+    let list = LiveList::start(scene.live("posts").sort("-n").await.unwrap());
+    let mut batch = scene.other.batch();
+    for (n, id) in ids.iter().take(10).enumerate() {
+        batch.collection("posts").update(id, &json!({"title": "first"}));
+        batch.collection("posts").update(id, &json!({"n": 100 - n}));
+    }
+    batch.send().await.unwrap();
+    list.becomes(|| scene.fresh("posts").sort("-n")).await;
+    assert_eq!(list.errors(), 0);
+}
+
+#[tokio::test]
+async fn signing_in_and_out_turns_the_list_into_that_of_the_user() {
+    let scene = Scene::new().await;
+    scene.create("published_only", json!({"title": "open", "public": true})).await;
+    scene.create("published_only", json!({"title": "closed", "public": false})).await;
+    scene.client.auth().sign_up("ada@example.com", password()).await.unwrap();
+    scene.client.auth().sign_out().await.unwrap();
+    let mut story = Story::begin(scene.live("published_only").sort("title")).await;
+    assert_eq!(titles(&story.list), ["open"]);
+    scene.client.auth().sign_in("ada@example.com", password()).await.unwrap();
+    story.tells(&["enter 0 closed"]).await;
+    scene.client.auth().sign_out().await.unwrap();
+    story.tells(&["leave 0 closed"]).await;
+    scene.client.auth().sign_in("ada@example.com", password()).await.unwrap();
+    story.tells(&["enter 0 closed"]).await;
+    let late = scene.create("published_only", json!({"title": "late", "public": false})).await;
+    story.tells(&["enter 1 late"]).await;
+    assert_eq!(text(&story.list[1], "id"), late);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_is_told_once_and_the_list_goes_on_after_the_next_sign_in() {
+    let scene = Scene::new().await;
+    let session = scene.client.auth().sign_up("ada@example.com", password()).await.unwrap().unwrap();
+    scene.create("published_only", json!({"title": "closed", "public": false})).await;
+    let mut story = Story::begin(scene.live("published_only").sort("title")).await;
+    assert_eq!(titles(&story.list), ["closed"]);
+    // Another password makes all tokens of the user void.
+    let other = json!({"password": "another password", "passwordConfirm": "another password"});
+    scene.other.collection("users").update(&session.user_id(), &other).await.unwrap();
+    scene.proxy.cut(Cut::Reset).await;
+    let error = within(20, story.live.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SessionExpired);
+    scene.create("published_only", json!({"title": "also", "public": false})).await;
+    assert!(tokio::time::timeout(ms(300), story.live.next()).await.is_err(), "nothing is told without a session");
+    scene.client.auth().sign_in("ada@example.com", "another password").await.unwrap();
+    story.tells(&["enter 0 also"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restarts_and_cuts_while_another_client_writes() {
+    let scene = Scene::with(|options| options.liveness = s(3)).await;
+    let writer = Writer::start(&scene.server.direct_url);
+    let filtered = || scene.fresh("posts").filter("n < 400").sort("-updated,id");
+    let lists = [
+        LiveList::start(scene.live("posts").filter("n < 400").sort("-updated,id").await.unwrap()),
+        LiveList::start(scene.live("posts").sort("n,id").limit(50).await.unwrap()),
+    ];
+    for cut in [Some(Cut::Reset), None, Some(Cut::Stall), Some(Cut::Close)] {
+        let so_far = lists[0].changes();
+        match cut {
+            Some(cut) => drop(scene.proxy.cut_path(cut, "/realtime").await),
+            None => scene.server.restart(s(1), true).await,
+        }
+        until(s(20), "more changes", || async { lists[0].changes() > so_far + 20 }).await;
+    }
+    writer.stop().await;
+    lists[0].becomes(filtered).await;
+    let first = || client(&scene.server.direct_url).collection("posts").typed::<Json>().get_list(1, 50).sort("n,id");
+    lists[1].becomes(first).await;
+    assert_eq!(lists.iter().map(LiveList::errors).sum::<usize>(), 0);
+}
+
+#[tokio::test]
+async fn many_live_queries_share_one_stream_and_one_topic() {
+    let scene = Scene::new().await;
+    let queries = (0..20).map(|n| scene.live("posts").filter(format!("n >= {n}")).sort("n").into_future());
+    let lists: Vec<LiveList> =
+        join_all(queries).await.into_iter().map(|live| LiveList::start(live.unwrap())).collect();
+    for n in 0..20 {
+        scene.post(json!({"title": format!("t{n}"), "n": n})).await;
+    }
+    for (n, list) in lists.iter().enumerate() {
+        list.becomes(|| scene.fresh("posts").filter(format!("n >= {n}")).sort("n")).await;
+    }
+    let log = scene.proxy.requests().await;
+    assert_eq!(log.iter().filter(|request| is_stream(request)).count(), 1);
+    assert_eq!(submits(&log), [(Some(204), vec!["posts/*".to_string()])]);
+}
+
+#[tokio::test]
+async fn a_slow_consumer_gets_the_same_list_later() {
+    let scene = Scene::with(|options| options.queue_max = 10).await;
+    let live = scene.live("posts").sort("n").await.unwrap();
+    for chunk in 0..4 {
+        let mut batch = scene.other.batch();
+        for n in 0..50 {
+            batch.collection("posts").create(&json!({"title": "t", "n": chunk * 50 + n}));
+        }
+        batch.send().await.unwrap();
+    }
+    let before = scene.list_calls("posts").await.0;
+    let list = LiveList::start(live);
+    list.becomes(|| scene.fresh("posts").sort("n")).await;
+    assert_eq!(list.changes(), 200);
+    assert!(scene.list_calls("posts").await.0 - before <= 2);
+}
+
+#[tokio::test]
+async fn a_burst_of_writes_costs_a_bounded_number_of_calls() {
+    let scene = Scene::new().await;
+    scene.server.seed_like("posts", 200, json!({"title": "old {n}", "n": "{n}"})).await;
+    let list = LiveList::start(scene.live("posts").sort("-n,id").await.unwrap());
+    let ids: Vec<String> = {
+        let old = scene.other.collection("posts").get_full_list().await.unwrap();
+        old.iter().map(|post| post.id().to_string()).collect()
+    };
+    let start = std::time::Instant::now();
+    for (n, id) in ids.iter().enumerate() {
+        scene.update(id, json!({"body": format!("new {n}")})).await;
+    }
+    let took = start.elapsed();
+    list.becomes(|| scene.fresh("posts").sort("-n,id")).await;
+    let (all, ids_only) = scene.list_calls("posts").await;
+    // A check begins at most every 50 ms; besides the ids, some ask for bodies.
+    let checks = usize::try_from(took.as_millis() / 50).unwrap() + 3;
+    assert!(ids_only <= checks && all <= 2 * checks, "{ids_only} of ids, {all} in all, {checks} checks in {took:?}");
+    // Events brought most of the bodies.
+    let fetches = |request: &LoggedRequest| request.query.contains("filter=id");
+    let fetched = scene.proxy.requests().await.iter().filter(|request| fetches(request)).count();
+    assert!(all - ids_only - fetched <= 2, "{all} calls, {ids_only} for ids, {fetched} for some bodies");
+}
+
+#[tokio::test]
+async fn what_events_bring_is_not_fetched() {
+    let scene = Scene::new().await;
+    let mut story = Story::begin(scene.live("posts").sort("title")).await;
+    for n in 0..5 {
+        scene.post(json!({"title": format!("t{n}")})).await;
+        story.tells(&[&format!("enter {n} t{n}")]).await;
+    }
+    let (all, ids_only) = scene.list_calls("posts").await;
+    assert_eq!(all - ids_only, 1, "only the snapshot has bodies");
+    assert_eq!(ids_only, 5);
+}
+
+#[tokio::test]
+async fn checks_that_fail_are_made_again() {
+    let scene = Scene::new().await;
+    let mut story = Story::begin(scene.live("posts").sort("title")).await;
+    let failing = json!({"type": "respond", "status": 500, "body": {"status": 500, "message": "broken", "data": {}}});
+    let path = "/api/collections/posts/records";
+    scene.proxy.faults(json!([{"method": "GET", "path": path, "times": 3, "action": failing}])).await;
+    scene.post(json!({"title": "a"})).await;
+    story.tells(&["enter 0 a"]).await;
+    assert_eq!(scene.proxy.show_faults().await[0]["hits"], 3);
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_ends_it() {
+    let scene = Scene::new().await;
+    let wrong = scene.live("posts").filter("no such field = 1").await.unwrap_err();
+    assert_eq!((wrong.kind(), wrong.status()), (ErrorKind::Validation, 400));
+    assert_eq!(scene.live("nosuchthing").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(scene.live("..").await.unwrap_err().kind(), ErrorKind::NotFound);
+    let mut story = Story::begin(scene.live("posts").recheck_every(ms(200))).await;
+    scene.server.admin("PATCH", "/api/collections/posts", Some(json!({"listRule": null}))).await;
+    let error = within(10, story.live.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    assert!(within(1, story.live.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_fit_ends_it() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Numbered {
+        #[expect(dead_code, reason = "it is only decoded")]
+        title: u32,
+    }
+    let scene = Scene::new().await;
+    let mut live = scene.client.collection("posts").typed::<Numbered>().live().await.unwrap();
+    assert!(matches!(within(5, live.next()).await, Some(Ok(LiveEvent::Snapshot(list))) if list.is_empty()));
+    scene.post(json!({"title": "no number"})).await;
+    let error = within(5, live.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    assert!(within(1, live.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_live_query_that_is_dropped() {
+    let scene = Scene::new().await;
+    let gone = || async {
+        scene.client.realtime().state() == RealtimeState::Disconnected && scene.proxy.stats().await.in_flight == 0
+    };
+    // While it subscribes, while it asks for the first list, while it waits, while it checks.
+    let stall = |method: &str, path: &str| json!([{"method": method, "path": path, "action": {"type": "stall"}}]);
+    let path = "/api/collections/posts/records";
+    for faults in [stall("POST", "/api/realtime"), stall("GET", path)] {
+        scene.proxy.faults(faults).await;
+        let starting = tokio::time::timeout(ms(300), scene.live("posts").into_future()).await;
+        assert!(starting.is_err());
+        until(s(5), "nothing is left", gone).await;
+    }
+    scene.proxy.clear_faults().await;
+    drop(Story::begin(scene.live("posts")).await);
+    until(s(5), "nothing is left", gone).await;
+    let mut story = Story::begin(scene.live("posts")).await;
+    scene.proxy.faults(stall("GET", path)).await;
+    scene.post(json!({"title": "a"})).await;
+    scene.proxy.clear_requests().await;
+    assert!(tokio::time::timeout(ms(400), story.live.next()).await.is_err());
+    assert_eq!(scene.list_calls("posts").await.0, 1, "it was checking");
+    drop(story);
+    until(s(5), "nothing is left", gone).await;
+}
+
+#[tokio::test]
+async fn unsubscribing_the_topic_ends_it() {
+    let scene = Scene::new().await;
+    let mut story = Story::begin(scene.live("posts")).await;
+    scene.client.realtime().unsubscribe_all();
+    assert!(within(5, story.live.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn the_timeout_is_for_subscription_and_list_together() {
+    let scene = Scene::new().await;
+    let rule = |method: &str, path: &str, wait: u64| {
+        json!({"method": method, "path": path, "action": {"type": "delay", "ms": wait}})
+    };
+    let path = "/api/collections/posts/records";
+    scene.proxy.faults(json!([rule("POST", "/api/realtime", 400), rule("GET", path, 400)])).await;
+    let error = scene.live("posts").timeout(ms(600)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(scene.live("posts").timeout(s(5)).await.unwrap().next().await.is_some(), true);
+}
+
+#[tokio::test]
+async fn typed_records_are_decoded() {
+    let scene = Scene::new().await;
+    scene.post(json!({"title": "a"})).await;
+    let mut live = scene.client.collection("posts").live().query("filter", "title = 'a'").await.unwrap();
+    let Some(Ok(LiveEvent::Snapshot(list))) = live.next().await else { panic!("no snapshot") };
+    assert_eq!(list.iter().map(|post: &Record| post.get_str("title")).collect::<Vec<_>>(), [Some("a")]);
+}

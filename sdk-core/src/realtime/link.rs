@@ -209,9 +209,7 @@ impl Link {
     }
 
     fn fail(&mut self, error: Error, now: Duration, random: u32) -> Option<Notice> {
-        let wait = backoff(self.failures, random).max(error.retry_after().unwrap_or_default());
-        self.failures += 1;
-        self.retry_at = Some(now.saturating_add(wait));
+        self.retry_at = Some(now.saturating_add(self.next_wait(&error, random)));
         (self.failures >= FAILURES_MAX).then_some(Notice::GiveUp(error))
     }
 
@@ -272,6 +270,8 @@ impl Link {
         }
         match error.status() {
             400 if !error.fields().is_empty() => {
+                // What is refused need not be what is new: it is asked for again, but not in a hurry.
+                self.submit_later(id, &error, now, random);
                 return Some(Notice::Refused { topics: blamed(&topics, &error), error });
             }
             // The server does not know the stream, or not for this user.
@@ -281,12 +281,22 @@ impl Link {
             }
             _ => {}
         }
-        let at = now.saturating_add(backoff(self.failures, random).max(error.retry_after().unwrap_or_default()));
-        self.failures += 1;
-        if let Some(stream) = self.stream(id) {
-            stream.submit_at = Some(at);
-        }
+        self.submit_later(id, &error, now, random);
         (self.failures >= FAILURES_MAX).then_some(Notice::GiveUp(error))
+    }
+
+    fn submit_later(&mut self, id: StreamId, error: &Error, now: Duration, random: u32) {
+        let wait = self.next_wait(error, random);
+        if let Some(stream) = self.stream(id) {
+            stream.submit_at = Some(now.saturating_add(wait));
+        }
+    }
+
+    /// Counts a failure; how long to wait after it.
+    fn next_wait(&mut self, error: &Error, random: u32) -> Duration {
+        let wait = backoff(self.failures, random).max(error.retry_after().unwrap_or_default());
+        self.failures += 1;
+        wait
     }
 
     /// A guest has signed in: the server takes that on the same stream.

@@ -34,24 +34,33 @@ impl EventStream {
         call.headers.set("Accept", "text/event-stream");
         call.headers.set("Cache-Control", "no-store");
         call.streamed = true;
-        match execute(client, call).await?.payload {
-            Payload::Stream(response) => Ok(EventStream { body: response.body, decoder: Decoder::new(MESSAGE_MAX) }),
-            Payload::Json(_) | Payload::Empty => Err(Error::decode("the answer is no event stream", "")),
+        let Payload::Stream(response) = execute(client, call).await?.payload else { return Err(no_stream()) };
+        // A gateway's page comes with 200 as well. Not every platform shows the type.
+        if response.headers.get("content-type").is_some_and(|of| !of.trim_start().starts_with("text/event-stream")) {
+            return Err(no_stream());
         }
+        Ok(EventStream { body: response.body, decoder: Decoder::new(MESSAGE_MAX) })
     }
 
-    /// The messages of the next piece, which may be none; none at the end of the stream.
+    /// The next messages, at least one; none at the end of the stream.
     ///
     /// # Errors
     /// Kind `Network` where the stream broke, `Decode` where a message has no end.
     pub(crate) async fn read(&mut self) -> Result<Option<Vec<Message>>, Error> {
-        let Some(chunk) = self.body.chunk().await? else { return Ok(None) };
         let mut messages = Vec::new();
-        self.decoder
-            .push(&chunk, |message| messages.push(message))
-            .map_err(|_| Error::decode("a message of the event stream has no end", ""))?;
+        while messages.is_empty() {
+            let Some(chunk) = self.body.chunk().await? else { return Ok(None) };
+            self.decoder
+                .push(&chunk, |message| messages.push(message))
+                .map_err(|_| Error::decode("a message of the event stream has no end", ""))?;
+        }
         Ok(Some(messages))
     }
+}
+
+fn no_stream() -> Error {
+    Error::decode("the answer is no event stream", "")
+        .with_fix("Check that the URL is that of the instance, and that no proxy on the way answers in its place.")
 }
 
 /// The server's name for the stream, if this is its first event.

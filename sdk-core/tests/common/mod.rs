@@ -1,6 +1,8 @@
 //! What every test binary uses: clients that record which endpoints they called, and small helpers.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub(crate) mod shown;
+
 use std::{
     collections::HashSet,
     fs::OpenOptions,

@@ -1,10 +1,6 @@
 //! Passwords, tokens, keys and codes appear in no Debug, no log and no error.
 
-use std::{
-    fmt::Debug,
-    io::Write,
-    sync::{Arc, Mutex},
-};
+use std::fmt::Debug;
 
 use picobase::{
     Client,
@@ -16,61 +12,11 @@ use picobase::{
 };
 use picobase_testkit::Proxy;
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
 
-use crate::common::{address, builder, kit, user_id, within};
+use crate::common::{address, builder, kit, shown::Shown, user_id, within};
 
 const PASSWORD: &str = "SentinelPassw0rd";
 const KEY: &str = "pb_SentinelKey0123456789";
-
-/// Everything that was shown, and what must not be in it.
-#[derive(Clone, Default)]
-struct Shown(Arc<Mutex<String>>);
-
-impl Shown {
-    fn add(&self, shown: &dyn Debug) {
-        let mut text = self.0.lock().unwrap();
-        text.push_str(&format!("{shown:?}\n{shown:#?}\n"));
-    }
-
-    fn has_none_of(&self, secrets: &[(&str, &str)]) {
-        let text = self.0.lock().unwrap();
-        for (name, secret) in secrets {
-            assert!(secret.len() >= 8, "{name} is too short to look for");
-            let line = text.lines().find(|line| line.contains(secret));
-            assert!(line.is_none(), "the {name} is in: {line:?}");
-        }
-    }
-}
-
-impl Write for Shown {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Shown {
-    type Writer = Shown;
-
-    fn make_writer(&'a self) -> Shown {
-        self.clone()
-    }
-}
-
-/// Gathers all tracing output of this thread, to the finest level.
-fn listen(shown: &Shown) -> tracing::subscriber::DefaultGuard {
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(shown.clone())
-        .finish();
-    tracing::subscriber::set_default(subscriber)
-}
 
 fn shown_client(shown: &Shown, url: &str) -> Client {
     let (calls, reports) = (shown.clone(), shown.clone());
@@ -92,7 +38,7 @@ async fn passwords_tokens_and_the_key() {
     within(60, async {
         let proxy = kit().proxy().await;
         let shown = Shown::default();
-        let _guard = listen(&shown);
+        let _guard = shown.listen();
         let client = shown_client(&shown, &proxy.url);
         let email = address("secret");
         let sign_up = client.auth().sign_up(&email, PASSWORD);
@@ -118,7 +64,7 @@ async fn passwords_tokens_and_the_key() {
             ("file token", &file_token),
         ];
         shown.has_none_of(&secrets);
-        assert!(shown.0.lock().unwrap().contains("call done"), "tracing was heard");
+        assert!(shown.text().contains("call done"), "tracing was heard");
     })
     .await;
 }
@@ -202,7 +148,7 @@ async fn codes_and_oauth2() {
     within(60, async {
         let proxy = kit().proxy().await;
         let shown = Shown::default();
-        let _guard = listen(&shown);
+        let _guard = shown.listen();
         let client = shown_client(&shown, &proxy.url);
         let email = address("secret");
         let body = json!({"email": email, "password": PASSWORD, "passwordConfirm": PASSWORD});
@@ -274,6 +220,6 @@ async fn what_a_transport_of_ones_own_is_handed() {
     shown.add(&client.auth().sign_in("a@example.com", PASSWORD).await);
     shown.add(&client.files().download(("a", "b"), "c").token(PASSWORD).bytes().await);
     shown.add(&client.collection("a").create(&json!({"x": PASSWORD})).file("f", FileSource::bytes("a", KEY)).await);
-    assert!(shown.0.lock().unwrap().contains("Request {"));
+    assert!(shown.text().contains("Request {"));
     shown.has_none_of(&[("password", PASSWORD), ("key", KEY)]);
 }

@@ -565,9 +565,9 @@ impl SetUrl {
             self.client.shared.gate.open();
             self.client.session.forget_file_token();
             self.client.realtime.send(&self.client, Input::Moved);
-            if !self.keep_session {
-                self.client.auth().sign_out().await?;
-            }
+            // First the session: the next stream must not take its token to another origin.
+            let signed_out = if self.keep_session { Ok(()) } else { self.client.auth().sign_out().await };
+            return signed_out;
         }
         Ok(())
     }

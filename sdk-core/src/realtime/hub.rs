@@ -75,6 +75,8 @@ impl Hub {
         self.send(client, Input::Subscribe { listener, topic, raw });
         Ok((listener, queue))
     }
+        // While no worker was there nobody has told of sign-ins and sign-outs.
+        self.send(client, Input::Viewer(client.session.viewer()));
 
     /// Removes a listener: nothing reaches it from now on.
     pub(crate) fn unsubscribe(&self, client: &Client, listener: ListenerId) {

@@ -222,9 +222,9 @@ impl Machine {
         [self.link.deadline(), feeds].into_iter().flatten().min()
     }
 
-    /// Nobody listens and no stream is there.
+    /// Nobody listens, no stream is there, and nothing is left to be done.
     pub(crate) fn is_over(&self) -> bool {
-        self.listeners.is_empty() && self.link.is_over()
+        self.listeners.is_empty() && self.link.is_over() && self.effects.is_empty()
     }
 
     pub(crate) fn state(&self) -> RealtimeState {
@@ -346,10 +346,14 @@ impl Machine {
         let before = self.viewer.replace(viewer.clone());
         let Some(before) = before.filter(|before| before.generation != viewer.generation) else {
             // The first word on it, or a refreshed token.
-            return (viewer.ended && !self.listeners.is_empty()).then(|| self.link.suspend(&mut self.effects));
+            return (viewer.ended && !self.listeners.is_empty()).then(|| self.suspend()).flatten();
         };
         if viewer.ended {
-            return Some(self.link.suspend(&mut self.effects));
+            return self.suspend();
+        }
+        if self.viewer.as_ref().is_some_and(|known| known.generation > viewer.generation) {
+            // It was overtaken on its way here.
+            return None;
         }
         self.forget();
         if before.user.is_none() && !before.ended && viewer.user.is_some() {
@@ -368,6 +372,11 @@ impl Machine {
 
     fn hint(&mut self, hint: NetworkHint) {
         match hint {
+    /// The session has ended, which is told once.
+    fn suspend(&mut self) -> Option<Notice> {
+        self.link.refusal().is_none().then(|| self.link.suspend(&mut self.effects))
+    }
+
             NetworkHint::Online => self.link.online(),
             NetworkHint::Hidden => self.link.hide(&mut self.effects),
             NetworkHint::Visible => self.link.show(),

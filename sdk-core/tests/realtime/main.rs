@@ -5,4 +5,7 @@ mod common;
 
 mod basics;
 mod faults;
+mod identity;
+mod live;
+mod told;
 mod tools;

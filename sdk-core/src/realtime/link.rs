@@ -10,6 +10,7 @@ use super::{
     event::RealtimeState,
     feed::Source,
     machine::{Effect, Effects, StreamId, Timing},
+    stream::no_stream,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -192,6 +193,7 @@ impl Link {
         if !is_current && !is_next {
             return None;
         }
+        let greeted = self.stream(id).is_some_and(|stream| stream.client_id.is_some());
         if is_current {
             let lost = self.current.take();
             self.gap |= lost.is_some_and(|stream| stream.acked.is_some());
@@ -205,7 +207,7 @@ impl Link {
         if self.current.is_some() && is_current {
             return None;
         }
-        self.fail(error.unwrap_or_else(lost_stream), now, random)
+        self.fail(error.unwrap_or_else(if greeted { lost_stream } else { no_stream }), now, random)
     }
 
     fn fail(&mut self, error: Error, now: Duration, random: u32) -> Option<Notice> {

@@ -34,12 +34,10 @@ impl EventStream {
         call.headers.set("Accept", "text/event-stream");
         call.headers.set("Cache-Control", "no-store");
         call.streamed = true;
-        let Payload::Stream(response) = execute(client, call).await?.payload else { return Err(no_stream()) };
-        // A gateway's page comes with 200 as well. Not every platform shows the type.
-        if response.headers.get("content-type").is_some_and(|of| !of.trim_start().starts_with("text/event-stream")) {
-            return Err(no_stream());
+        match execute(client, call).await?.payload {
+            Payload::Stream(response) => Ok(EventStream { body: response.body, decoder: Decoder::new(MESSAGE_MAX) }),
+            Payload::Json(_) | Payload::Empty => Err(no_stream()),
         }
-        Ok(EventStream { body: response.body, decoder: Decoder::new(MESSAGE_MAX) })
     }
 
     /// The next messages, at least one; none at the end of the stream.
@@ -58,7 +56,8 @@ impl EventStream {
     }
 }
 
-fn no_stream() -> Error {
+/// What came is something else, a gateway's page for example.
+pub(super) fn no_stream() -> Error {
     Error::decode("the answer is no event stream", "")
         .with_fix("Check that the URL is that of the instance, and that no proxy on the way answers in its place.")
 }

@@ -19,7 +19,9 @@ use std::{
 
 use futures_util::Stream;
 use picobase::{
-    Client, ClientBuilder, Error,
+    Client, ClientBuilder, Error, Json, ListResult,
+    action::Action,
+    live::{Live, LiveEvent},
     realtime::{Event, EventAction, Origin, RealtimeOptions, RealtimeState, RecordEvent, ResyncReason, Subscription},
     runtime::{BoxFuture, Runtime, TokioRuntime},
 };
@@ -133,9 +135,15 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// One that writes all the time.
     pub(crate) fn start(direct_url: &str) -> Writer {
+        Writer::paced(direct_url, ms(1000 / WRITES))
+    }
+
+    /// One that writes once in such a time.
+    pub(crate) fn paced(direct_url: &str, beat: Duration) -> Writer {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(write(format!("{direct_url}/api/collections/posts/records"), stopped));
+        let task = tokio::spawn(write(format!("{direct_url}/api/collections/posts/records"), beat, stopped));
         Writer { stop, task: Mutex::new(Some(task)) }
     }
 
@@ -156,9 +164,9 @@ impl Drop for Writer {
     }
 }
 
-async fn write(url: String, stopped: watch::Receiver<bool>) -> u64 {
+async fn write(url: String, beat: Duration, stopped: watch::Receiver<bool>) -> u64 {
     let http = reqwest::Client::builder().no_proxy().timeout(s(5)).build().unwrap();
-    let mut beat = tokio::time::interval(ms(1000 / WRITES));
+    let mut beat = tokio::time::interval(beat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut ids, mut taken): (Vec<String>, u64) = (Vec::new(), 0);
     for n in 0_u64.. {
@@ -196,6 +204,12 @@ pub(crate) async fn listed(client: &Client, collection: &str) -> State {
 /// Something that shows the state of a collection: a [`Watch`], a live query.
 pub(crate) trait Shows {
     fn shown(&self) -> State;
+
+    /// May a record be shown that is gone? After a gap a subscription finds out about those that it has told of, no
+    /// others.
+    fn may_keep(&self, _id: &str) -> bool {
+        false
+    }
 }
 
 /// Waits until all show what the server has. Nothing may be written any more.
@@ -206,7 +220,8 @@ pub(crate) async fn converged(shows: &[&dyn Shows], fresh: &State) {
     let end = Instant::now() + CONVERGES_IN;
     for (n, one) in shows.iter().enumerate() {
         loop {
-            let shown = one.shown();
+            let mut shown = one.shown();
+            shown.retain(|id, _| fresh.contains_key(id) || !one.may_keep(id));
             if shown == *fresh {
                 break;
             }
@@ -248,6 +263,16 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Was nothing told but events?
+    pub(crate) fn only_events(&self) -> bool {
+        self.resyncs.is_empty() && self.lagged.is_empty() && self.errors.is_empty()
+    }
+
+    /// The longest time between two events.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        self.events.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap_or_default()
+    }
+
     /// How many events were fetched.
     pub(crate) fn caught_up(&self) -> usize {
         self.events.iter().filter(|event| event.origin == Origin::CatchUp).count()
@@ -362,6 +387,11 @@ impl Watch {
 impl Shows for Watch {
     fn shown(&self) -> State {
         self.fold.lock().unwrap().shown.clone()
+    }
+
+    fn may_keep(&self, id: &str) -> bool {
+        let fold = self.fold.lock().unwrap();
+        fold.report.caught_up() > 0 && !fold.known.contains_key(id)
     }
 }
 
@@ -488,6 +518,7 @@ impl Stage {
         let server = kit().server().await;
         let (proxy, tasks) = (server.proxy().await, Tasks::new(1));
         let mut options = RealtimeOptions::default();
+        options.linger = ms(200);
         set(&mut options);
         let client = build(builder(&proxy.url).realtime(options).runtime(tasks.platform())).build().unwrap();
         let (direct, writer) = (self::client(&server.direct_url), Writer::start(&server.direct_url));
@@ -498,6 +529,16 @@ impl Stage {
     pub(crate) async fn watch(&self) -> Watch {
         let events = self.client.collection("posts").subscribe("*").await.unwrap();
         Watch::start(events, &self.direct, "posts").await
+    }
+
+    /// How many streams have been asked for.
+    pub(crate) async fn streams(&self) -> usize {
+        self.proxy.requests().await.into_iter().filter(is_stream).count()
+    }
+
+    /// Waits until so many streams have been asked for.
+    pub(crate) async fn wait_for_streams(&self, count: usize) {
+        self.proxy.wait_for(count, s(20), is_stream).await;
     }
 
     /// The submits so far: status and topics.
@@ -535,11 +576,7 @@ impl Stage {
         let realtime = self.client.realtime();
         until(s(5), "disconnected", || async { realtime.state() == RealtimeState::Disconnected }).await;
         drop((realtime, self.client));
-        until(s(5), "no task is left", || async {
-            eprintln!("DBG {} {:?}", self.tasks.alive(), self.proxy.stats().await);
-            self.tasks.alive() == 0
-        })
-        .await;
+        until(s(5), "no task is left", || async { self.tasks.alive() == 0 }).await;
         until(s(5), "no connection is left", || async {
             let stats = self.proxy.stats().await;
             (stats.connections_open, stats.in_flight) == (0, 0)
@@ -565,4 +602,82 @@ pub(crate) fn submits(log: &[LoggedRequest]) -> Vec<(Option<u16>, Vec<String>)> 
         serde_json::from_value(body["subscriptions"].clone()).unwrap()
     };
     log.iter().filter(|request| is_submit(request)).map(|request| (request.status, topics(request))).collect()
+}
+
+/// A live query, folded into a list by its changes.
+pub(crate) struct LiveList {
+    fold: Arc<Mutex<LiveFold>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct LiveFold {
+    list: Vec<Json>,
+    changes: usize,
+    errors: usize,
+}
+
+impl LiveList {
+    pub(crate) fn start(mut live: Live<Json>) -> LiveList {
+        let fold = Arc::new(Mutex::new(LiveFold::default()));
+        let shared = fold.clone();
+        let task = tokio::spawn(async move {
+            while let Some(event) = poll_fn(|cx| Pin::new(&mut live).poll_next(cx)).await {
+                shared.lock().unwrap().take(event);
+            }
+        });
+        LiveList { fold, task }
+    }
+
+    /// How many changes have come.
+    pub(crate) fn changes(&self) -> usize {
+        self.fold.lock().unwrap().changes
+    }
+
+    /// How many errors have come.
+    pub(crate) fn errors(&self) -> usize {
+        self.fold.lock().unwrap().errors
+    }
+
+    /// Waits until it is, byte by byte, what the server lists. Nothing may be written any more.
+    ///
+    /// # Panics
+    /// When it does not become so in time.
+    pub(crate) async fn becomes(&self, fresh: impl Fn() -> Action<ListResult<Json>>) {
+        let fresh = fresh().await.unwrap().items;
+        let end = Instant::now() + CONVERGES_IN;
+        while self.fold.lock().unwrap().list != fresh {
+            let texts = |list: &[Json]| list.iter().map(|record| record.as_text().to_string()).collect::<Vec<_>>();
+            assert!(Instant::now() < end, "{:#?} is not {:#?}", texts(&self.fold.lock().unwrap().list), texts(&fresh));
+            tokio::time::sleep(ms(20)).await;
+        }
+    }
+}
+
+impl LiveFold {
+    fn take(&mut self, event: Result<LiveEvent<Json>, Error>) {
+        match event {
+            Ok(LiveEvent::Snapshot(list)) => self.list = list,
+            Ok(LiveEvent::Change(change)) => {
+                self.changes += 1;
+                change.apply(&mut self.list);
+            }
+            Ok(other) => panic!("unexpected: {other:?}"),
+            Err(_) => self.errors += 1,
+        }
+    }
+}
+
+impl Shows for LiveList {
+    fn shown(&self) -> State {
+        let list = self.fold.lock().unwrap().list.clone();
+        let values = list.iter().map(|record| serde_json::from_str::<Value>(record.as_text()).unwrap());
+        values.map(|record| (record["id"].as_str().unwrap().to_string(), record)).collect()
+    }
+}
+
+impl Drop for LiveList {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }

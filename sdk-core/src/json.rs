@@ -337,6 +337,49 @@ impl Json {
         }
     }
 
+    /// The same value with the members of its objects in the order of their names. With `fields` a server answers
+    /// them in any order, another one each time.
+    pub(crate) fn sorted(&self) -> Json {
+        let mut out = Vec::with_capacity(self.text.len());
+        self.push_sorted(&mut out);
+        // Nothing was lost: the scanner has understood all of it, and there were no blanks.
+        if out.len() == self.text.len() { Json { text: Bytes::from(out) } } else { self.clone() }
+    }
+
+    fn push_sorted(&self, out: &mut Vec<u8>) {
+        let mut first = true;
+        let mut comma = |out: &mut Vec<u8>| {
+            if !core::mem::take(&mut first) {
+                out.push(b',');
+            }
+        };
+        match self.text.first() {
+            Some(b'{') => {
+                let mut members = Vec::new();
+                self.each_member(|key, value| members.push((key, value)));
+                members.sort_by_key(|(key, _)| *key);
+                out.push(b'{');
+                for (key, value) in members {
+                    comma(out);
+                    out.push(b'"');
+                    out.extend_from_slice(key);
+                    out.extend_from_slice(b"\":");
+                    self.slice(value).push_sorted(out);
+                }
+                out.push(b'}');
+            }
+            Some(b'[') => {
+                out.push(b'[');
+                for item in self.items() {
+                    comma(out);
+                    item.push_sorted(out);
+                }
+                out.push(b']');
+            }
+            _ => out.extend_from_slice(&self.text),
+        }
+    }
+
     /// Calls `visit` with the raw key and the raw value of each member.
     fn each_member<'a>(&'a self, mut visit: impl FnMut(&'a [u8], &'a [u8])) {
         let mut scan = Scan::new(&self.text);
@@ -908,6 +951,16 @@ mod tests {
         assert_eq!(json(r#""\ud83d\ude00 \ud83d""#).as_str().as_deref(), Some("😀 \u{FFFD}"));
     }
 
+    #[test]
+    fn members_are_sorted_at_every_level() {
+        let mixed = json(r#"{"b":[{"z":"}","y":{}},[]],"a\"":1.50,"a":null}"#);
+        assert_eq!(mixed.sorted().as_text(), r#"{"a":null,"a\"":1.50,"b":[{"y":{},"z":"}"},[]]}"#);
+        for same in ["[]", "{}", "3", r#""x""#, r#"{"b": 1,"a":2}"#, r#"{"b":1,"a":"#, r#"{"b":1,"a":2}x"#] {
+            let same = Json::from_body(Bytes::from(same)).unwrap();
+            assert_eq!(same.sorted(), same, "what is no compact JSON stays as it is");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn never_panics_and_agrees_with_serde(text in "[\\[\\]{}\",:0-9a-z\\\\. \\-]{0,24}") {
@@ -927,7 +980,7 @@ mod tests {
             for text in [text, odd] {
                 let Ok(json) = Json::from_body(Bytes::from(text)) else { continue };
                 let _ = (json.get("a"), json.members(), json.items(), json.as_str(), json.as_i64(), json.floor());
-                let _ = (json.compact(), json.without("a"), json.with("a", Json::null()), json.is_number());
+                let _ = (json.sorted(), json.compact(), json.without("a"), json.with("a", Json::null()), json.is_number());
                 let _ = crate::error::Error::from_answer(400, None, json.as_text());
             }
         }

@@ -45,7 +45,7 @@ impl Incoming {
         let (Some(action), Some(record)) = (action, record) else {
             return Incoming { record: None, updated: None, hash, json };
         };
-        match Peeked::at(&record) {
+        match Peeked::at(&record, false) {
             Some(Peeked { id, updated, hash }) => Incoming { record: Some((action, id)), updated, hash, json: record },
             None => Incoming { record: None, updated: None, hash, json },
         }
@@ -60,15 +60,21 @@ struct Peeked {
 }
 
 impl Peeked {
-    fn at(record: &Json) -> Option<Peeked> {
+    /// `shuffled`: the order of the members means nothing.
+    fn at(record: &Json, shuffled: bool) -> Option<Peeked> {
         let [id, updated] = record.peek(["id", "updated"]);
         let updated = updated.and_then(|updated| updated.as_str()).and_then(|text| parse_date(&text));
-        Some(Peeked { id: id?.as_str()?, updated, hash: hash(record.as_text().as_bytes()) })
+        let hash = if shuffled { hash_sorted(record) } else { hash(record.as_text().as_bytes()) };
+        Some(Peeked { id: id?.as_str()?, updated, hash })
     }
 
     fn version(&self) -> Version<'_> {
         Version { id: &self.id, updated: self.updated.unwrap_or_default(), hash: self.hash }
     }
+}
+
+fn hash_sorted(record: &Json) -> u64 {
+    hash(record.sorted().as_text().as_bytes())
 }
 
 /// Which stream a message came from, while one takes the place of another.
@@ -287,6 +293,7 @@ impl Feed {
             }
             return;
         };
+        let hash = if self.topic.shuffles() { hash_sorted(&json) } else { hash };
         let topic = self.topic.name.clone();
         let verdict = match updated {
             Some(updated) => {
@@ -387,7 +394,7 @@ impl Feed {
 
     fn catch_up(&mut self, found: &Found, now: Duration, skew: Duration, out: &mut Effects) {
         for record in &found.records {
-            let Some(peeked) = Peeked::at(record) else { continue };
+            let Some(peeked) = self.peek(record) else { continue };
             if !self.is_own(&peeked.id) || self.was_before(&peeked, now, skew) {
                 continue;
             }
@@ -412,7 +419,7 @@ impl Feed {
 
     fn recheck(&mut self, found: &Found, out: &mut Effects) {
         for record in &found.records {
-            let Some(peeked) = Peeked::at(record) else { continue };
+            let Some(peeked) = self.peek(record) else { continue };
             if self.seen.correct(peeked.version()).is_news() {
                 self.tell_found(out, EventAction::Update, peeked.id, record);
             }
@@ -469,9 +476,13 @@ impl Feed {
         matches!(self.topic.target, Target::All { .. })
     }
 
+    fn peek(&self, record: &Json) -> Option<Peeked> {
+        Peeked::at(record, self.topic.shuffles())
+    }
+
     fn own(&self, found: &Found) -> Option<(Peeked, Json)> {
         let Target::One { id, .. } = &self.topic.target else { return None };
-        found.records.iter().find_map(|json| Some((Peeked::at(json).filter(|p| p.id == *id)?, json.clone())))
+        found.records.iter().find_map(|json| Some((self.peek(json).filter(|p| p.id == *id)?, json.clone())))
     }
 
     /// Several topics of one record each are fetched together.
@@ -557,4 +568,35 @@ pub(crate) struct Found {
     pub(crate) newest: Option<u64>,
     /// There was more than may be fetched.
     pub(crate) cut: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{transport::Headers, url::Query};
+
+    /// How many of these two reach a listener that asked for such `fields`.
+    fn delivered(fields: Option<&str>, records: [&str; 2]) -> usize {
+        let mut query = Query::new();
+        query.set("fields", fields);
+        let mut feed = Feed::new(Topic::new("posts/*", query, Headers::new()).unwrap(), &Timing::default());
+        feed.join(1, false);
+        let mut out = Effects::new();
+        feed.acknowledged(&mut out);
+        for record in records {
+            let data = alloc::format!(r#"{{"action":"update","record":{record}}}"#);
+            feed.message(Source::Only, Incoming::read(data), Duration::ZERO, &mut out);
+        }
+        out.iter().filter(|effect| matches!(effect, Effect::Deliver { .. })).count()
+    }
+
+    #[test]
+    fn where_fields_are_picked_the_order_of_members_means_nothing() {
+        let one = r#"{"id":"a","updated":"2026-01-01 00:00:00.001Z","meta":{"x":1,"y":[{"p":1,"q":2}]}}"#;
+        let same = r#"{"meta":{"y":[{"q":2,"p":1}],"x":1},"updated":"2026-01-01 00:00:00.001Z","id":"a"}"#;
+        let other = r#"{"meta":{"y":[{"q":1,"p":2}],"x":1},"updated":"2026-01-01 00:00:00.001Z","id":"a"}"#;
+        assert_eq!(delivered(Some("meta"), [one, same]), 1);
+        assert_eq!(delivered(Some("meta"), [one, other]), 2);
+        assert_eq!(delivered(None, [one, one]), 1);
+    }
 }

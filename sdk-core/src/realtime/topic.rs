@@ -64,6 +64,12 @@ impl Topic {
         Ok(Topic { key: key.into(), name: name.into(), target, query, headers })
     }
 
+    /// Does the server put the members of records into any order, another one each time? So it does where it picks
+    /// fields.
+    pub(crate) fn shuffles(&self) -> bool {
+        self.query.get("fields").is_some()
+    }
+
     /// Can several of these be fetched in one request?
     pub(crate) fn fetches_with(&self, other: &Topic) -> bool {
         let collection = |topic: &Topic| match &topic.target {

@@ -36,14 +36,38 @@ const REST_MAX: Duration = Duration::from_secs(5);
 /// What a check has brought, in order.
 pub(super) type Changes = Vec<LiveChange<Json>>;
 
-/// Why there is nothing more to be done: an error, or none where it was unsubscribed.
-type Stop = Option<Error>;
+/// Why something was not brought to its end.
+enum Stop {
+    /// A call has failed.
+    Failed(Error),
+    /// Something is to be told.
+    Told(Error),
+    /// It was unsubscribed.
+    Over,
+}
+
+impl Stop {
+    fn error(self) -> Option<Error> {
+        match self {
+            Stop::Failed(error) | Stop::Told(error) => Some(error),
+            Stop::Over => None,
+        }
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
 
 /// What was heard since the last check.
 struct Signals {
     handle: Handle,
     dirty: Dirty,
     dirty_max: usize,
+    /// The server answers members in any order.
+    shuffled: bool,
     /// More may have changed than the events say: the whole list is wanted.
     stale: bool,
     /// The stream is there again, or somebody else is signed in: there is no need to wait any longer.
@@ -64,7 +88,7 @@ impl Signals {
             loop {
                 match self.handle.poll_next(cx) {
                     Poll::Ready(Some(item)) => self.take(item)?,
-                    Poll::Ready(None) => return Poll::Ready(Err(None)),
+                    Poll::Ready(None) => return Poll::Ready(Err(Stop::Over)),
                     Poll::Pending if any => return Poll::Ready(Ok(())),
                     Poll::Pending => return Poll::Pending,
                 }
@@ -79,7 +103,7 @@ impl Signals {
             // The whole list is going to be asked for anyway.
             Item::Record { .. } if self.stale => {}
             Item::Record { action, id, json, .. } => {
-                self.dirty.mark(action, id, json);
+                self.dirty.mark(action, id, if self.shuffled { json.sorted() } else { json });
                 if self.dirty.len() > self.dirty_max {
                     self.stale = true;
                 }
@@ -87,7 +111,7 @@ impl Signals {
             Item::Stale | Item::Resync(_) => (self.stale, self.renewed, self.ended) = (true, true, false),
             Item::Lagged(_) => self.stale = true,
             Item::Error(error) if error.kind() == ErrorKind::SessionExpired => self.end(error)?,
-            Item::Error(error) => return Err(Some(error)),
+            Item::Error(error) => return Err(Stop::Told(error)),
             Item::Message { .. } => {}
         }
         Ok(())
@@ -95,7 +119,7 @@ impl Signals {
 
     /// The session has ended: that is told once.
     fn end(&mut self, error: Error) -> Result<(), Stop> {
-        if core::mem::replace(&mut self.ended, true) { Ok(()) } else { Err(Some(error)) }
+        if core::mem::replace(&mut self.ended, true) { Ok(()) } else { Err(Stop::Told(error)) }
     }
 
     /// Does something while signals go on being heard, so that none are dropped.
@@ -148,6 +172,7 @@ impl Watch {
         // Without the filter, or nothing would be heard of what no longer passes it. The topic completes the fields by
         // those that tell versions apart.
         let topic = Topic::new(&alloc::format!("{}/*", query.param("c")), heard, query.headers.clone())?;
+        let shuffled = topic.shuffles();
         let mut plain = query.clone();
         plain.query = topic.query.clone();
         plain.query.set("page", 1).set("perPage", limit).set("skipTotal", true);
@@ -158,8 +183,15 @@ impl Watch {
         let handle = Handle::new(&client, topic, true, None)?;
         handle.established(query.limit).await?;
         let dirty_max = usize::try_from(limit).unwrap_or(usize::MAX);
-        let signals =
-            Signals { handle, dirty: Dirty::default(), dirty_max, stale: false, renewed: false, ended: false };
+        let signals = Signals {
+            handle,
+            dirty: Dirty::default(),
+            dirty_max,
+            shuffled,
+            stale: false,
+            renewed: false,
+            ended: false,
+        };
         let mut watch = Watch {
             client,
             plain,
@@ -176,7 +208,7 @@ impl Watch {
         if let Limit::After(limit) = query.limit {
             first.limit = Limit::After(limit.saturating_sub(watch.now().saturating_sub(start)));
         }
-        watch.list = watch.ask(first).await.map_err(|stop| stop.unwrap_or_else(unsubscribed))?;
+        watch.list = watch.ask(first).await.map_err(|stop| stop.error().unwrap_or_else(unsubscribed))?;
         watch.recheck_at = watch.now().saturating_add(recheck);
         let snapshot = watch.list.iter().map(|entry| entry.body.clone()).collect();
         Ok((watch, snapshot))
@@ -204,7 +236,11 @@ impl Watch {
                         return Ok(changes);
                     }
                 }
-                Err(stop) => self.failed(stop, now)?,
+                Err(Stop::Failed(error)) => self.failed(error, now)?,
+                Err(stop) => {
+                    self.signals.stale = true;
+                    return Err(stop);
+                }
             }
         }
     }
@@ -244,13 +280,12 @@ impl Watch {
     }
 
     /// A check has failed: it is made again, unless that is of no use.
-    fn failed(&mut self, stop: Stop, now: Duration) -> Result<(), Stop> {
-        let Some(error) = stop else { return Err(None) };
+    fn failed(&mut self, error: Error, now: Duration) -> Result<(), Stop> {
         match (error.kind(), error.status()) {
             // Somebody may have signed in since the call was made.
             (ErrorKind::SessionExpired, _) if self.signals.renewed => {}
             (ErrorKind::SessionExpired, _) => self.signals.end(error)?,
-            (_, 400 | 403 | 404) => return Err(Some(error)),
+            (_, 400 | 403 | 404) => return Err(Stop::Told(error)),
             _ => {}
         }
         self.signals.stale = true;
@@ -321,7 +356,10 @@ impl Watch {
     async fn ask(&mut self, call: Call) -> Result<Vec<Entry>, Stop> {
         let client = self.client.clone();
         let answer = self.signals.during(execute(&client, call)).await?;
-        let mut list: Vec<Entry> = answer?.read(|page| items(&page))?.into_iter().filter_map(Entry::read).collect();
+        let bodies = answer?.read(|page| items(&page))?.into_iter();
+        let shuffled = self.signals.shuffled;
+        let bodies = bodies.map(|body| if shuffled { body.sorted() } else { body });
+        let mut list: Vec<Entry> = bodies.filter_map(Entry::read).collect();
         // No id twice, whatever a join may bring.
         let places = Places::of(&list);
         let first: Vec<bool> = list.iter().enumerate().map(|(at, entry)| places.find(&entry.id) == Some(at)).collect();
@@ -336,10 +374,10 @@ pub(super) fn step(mut watch: Watch) -> Step<Watch, Result<Changes, Error>> {
     boxed(async move {
         match watch.next().await {
             Ok(changes) => (Some(Ok(changes)), Some(watch)),
-            Err(None) => (None, None),
-            Err(Some(error)) => {
-                let goes_on = error.kind() == ErrorKind::SessionExpired;
-                (Some(Err(error)), goes_on.then_some(watch))
+            Err(stop) => {
+                let error = stop.error();
+                let goes_on = error.as_ref().is_some_and(|error| error.kind() == ErrorKind::SessionExpired);
+                (error.map(Err), goes_on.then_some(watch))
             }
         }
     })

@@ -116,6 +116,10 @@ impl Story {
     }
 }
 
+fn is_list(request: &LoggedRequest) -> bool {
+    request.method == "GET" && request.path == "/api/collections/posts/records"
+}
+
 fn text(json: &Json, name: &str) -> String {
     json.get(name).and_then(|value| value.as_str()).unwrap_or_default()
 }
@@ -204,7 +208,12 @@ async fn the_order_is_the_servers_also_where_the_sort_does_not_decide() {
 #[tokio::test]
 async fn relations_come_along_and_are_looked_at_again() {
     let scene = Scene::new().await;
-    let user = scene.create("users", json!({"email": "eve@example.com", "password": password(), "passwordConfirm": password(), "name": "Eve"})).await;
+    let user = scene
+        .create(
+            "users",
+            json!({"email": "eve@example.com", "password": password(), "passwordConfirm": password(), "name": "Eve"}),
+        )
+        .await;
     scene.server.admin("PATCH", "/api/collections/users", Some(json!({"listRule": "", "viewRule": ""}))).await;
     let query = scene.live("posts").expand("author").sort("title").recheck_every(ms(500));
     let mut story = Story::begin(query).await;
@@ -226,8 +235,26 @@ async fn fields_without_id_are_completed() {
     story.tells(&["enter 0 a"]).await;
     scene.update(&a, json!({"title": "b"})).await;
     story.tells(&["change 0 b"]).await;
-    assert_eq!(text(&story.list[0], "id"), a);
-    story.is(scene.fresh("posts").fields("title,id,updated")).await;
+    let [b, now] = [story.list[0].clone(), scene.fresh("posts").await.unwrap().items[0].clone()];
+    let names: Vec<String> = b.members().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["id", "title", "updated"]);
+    assert_eq!(["id", "updated"].map(|name| text(&b, name)), ["id", "updated"].map(|name| text(&now, name)));
+}
+
+#[tokio::test]
+async fn the_order_of_members_is_no_change() {
+    // Where fields are picked the server writes them in another order each time.
+    let scene = Scene::new().await;
+    for n in 0..20 {
+        scene.post(json!({"title": format!("t{n}"), "n": n, "meta": {"x": 1, "y": {"p": 1, "q": 2}}})).await;
+    }
+    let query = scene.live("posts").fields("*,expand.author.name").sort("n").recheck_every(ms(100));
+    let mut story = Story::begin(query).await;
+    let (change, ()) = tokio::join!(story.next(), async {
+        scene.proxy.wait_for(5, s(10), is_list).await;
+        scene.post(json!({"title": "last", "n": 100})).await;
+    });
+    assert_eq!(change, "enter 20 last");
 }
 
 #[tokio::test]
@@ -346,8 +373,7 @@ async fn restarts_and_cuts_while_another_client_writes() {
 async fn many_live_queries_share_one_stream_and_one_topic() {
     let scene = Scene::new().await;
     let queries = (0..20).map(|n| scene.live("posts").filter(format!("n >= {n}")).sort("n").into_future());
-    let lists: Vec<LiveList> =
-        join_all(queries).await.into_iter().map(|live| LiveList::start(live.unwrap())).collect();
+    let lists: Vec<LiveList> = join_all(queries).await.into_iter().map(|live| LiveList::start(live.unwrap())).collect();
     for n in 0..20 {
         scene.post(json!({"title": format!("t{n}"), "n": n})).await;
     }
@@ -496,9 +522,7 @@ async fn unsubscribing_the_topic_ends_it() {
 #[tokio::test]
 async fn the_timeout_is_for_subscription_and_list_together() {
     let scene = Scene::new().await;
-    let rule = |method: &str, path: &str, wait: u64| {
-        json!({"method": method, "path": path, "action": {"type": "delay", "ms": wait}})
-    };
+    let rule = |method: &str, path: &str, wait: u64| json!({"method": method, "path": path, "action": {"type": "delay", "ms": wait}});
     let path = "/api/collections/posts/records";
     scene.proxy.faults(json!([rule("POST", "/api/realtime", 400), rule("GET", path, 400)])).await;
     let error = scene.live("posts").timeout(ms(600)).await.unwrap_err();

@@ -1,7 +1,7 @@
 //! The same calls without async: a client that drives its I/O on the calling thread.
 //!
 //! [`blocking::Client`](Client) is the async [`Client`](crate::Client) and a runtime of its own. Every call is the async
-//! one, handed to [`Client::run`]; nothing is written twice, and no thread is started.
+//! one, handed to [`Client::run`]; nothing is written twice, and no thread is started before something is subscribed.
 //!
 //! ```no_run
 //! use picobase::blocking;
@@ -13,14 +13,46 @@
 //! }
 //! # Ok::<(), picobase::Error>(())
 //! ```
+//!
+//! # Realtime
+//!
+//! What is subscribed must be heard while the calling thread does something else. So with the first subscription of a
+//! client, or of its [`with_session`](Client::with_session) family, one thread begins to drive the runtime: it reads the
+//! event stream, replaces it in time, and calls the listeners of [`on`](crate::realtime::Subscription::on). It ends a
+//! moment after the last subscription has gone, and is started again with the next. It belongs to the subscriptions, not
+//! to the client: they go on when the client was dropped.
+//!
+//! While it is there, every call is handed over to it and back, which takes some tens of microseconds of each.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use picobase::{ErrorKind, blocking};
+//! let db = blocking::Client::new("http://127.0.0.1:8090", "")?;
+//! // Either a listener, which that thread calls; a blocking call in it is an error.
+//! let handle = db.run(db.collection("posts").subscribe("*"))?.on(|event| println!("{event:?}"));
+//! // Or an iterator.
+//! let mut notes = db.iter(db.run(db.collection("notes").subscribe("*"))?);
+//! match notes.next_within(Duration::from_secs(5)) {
+//!     Ok(Some(event)) => println!("{event:?}"),
+//!     Ok(None) => println!("it was unsubscribed"),
+//!     Err(e) if e.kind() == ErrorKind::Timeout => println!("nothing yet"),
+//!     Err(e) => println!("{e}"),
+//! }
+//! # Ok::<(), picobase::Error>(())
+//! ```
 
 use std::{
     fmt,
     future::{Future, IntoFuture, poll_fn},
     ops::Deref,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Waker},
+    thread,
+    time::Duration,
 };
 
 use futures_core::Stream;
@@ -29,14 +61,21 @@ use tokio::{
     task::coop::consume_budget,
 };
 
-use crate::{client::ClientBuilder, error::Error};
+use crate::{
+    client::{ClientBuilder, Shared},
+    error::{Error, ErrorKind},
+    runtime::within,
+};
+
+/// The name of the thread that drives realtime; Linux shows 15 characters.
+const THREAD: &str = "picobase-events";
 
 /// A client for code that is not async. It derefs to the async [`Client`](crate::Client): set calls up there, run them
 /// here. Clones share connections and session, and may be used from several threads at once.
 #[derive(Clone)]
 pub struct Client {
     inner: crate::Client,
-    runtime: Arc<Driver>,
+    driver: Arc<Driver>,
 }
 
 impl Client {
@@ -71,7 +110,7 @@ impl Client {
 
     /// A blocking client around an async one. From then on only this client may make its calls, and those of its
     /// [`with_session`](crate::Client::with_session) family: a connection is driven by the runtime that opened it, and
-    /// this one only runs inside [`run`](Self::run).
+    /// this one only runs inside [`run`](Self::run), and while something is subscribed.
     ///
     /// # Errors
     /// Kind `Configuration` where the system gives no timer or socket.
@@ -85,7 +124,9 @@ impl Client {
             Error::configuration(format!("the blocking client has no runtime: {e}"))
                 .with_fix("Check the limits on open files of this process.")
         })?;
-        Ok(Client { inner: client, runtime: Arc::new(Driver(Some(runtime))) })
+        let driver =
+            Driver { runtime: Some(runtime), shared: client.shared.clone(), has_thread: AtomicBool::new(false) };
+        Ok(Client { inner: client, driver: Arc::new(driver) })
     }
 
     /// A client with a session of its own on the same connections. See [`Client::with_session`](crate::Client::with_session).
@@ -96,7 +137,7 @@ impl Client {
     /// # let _ = visitor; }
     /// ```
     pub fn with_session(&self, source: impl Into<crate::client::SessionSource>) -> Client {
-        Client { inner: self.inner.with_session(source), runtime: self.runtime.clone() }
+        Client { inner: self.inner.with_session(source), driver: self.driver.clone() }
     }
 
     /// Makes a call on this thread and waits for its result.
@@ -111,7 +152,7 @@ impl Client {
     /// # }
     /// ```
     pub fn run<T>(&self, call: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.runtime.drive(call.into_future())?
+        self.driver.drive(call.into_future())?
     }
 
     /// Reads a stream on this thread, item by item.
@@ -125,18 +166,60 @@ impl Client {
     /// # }
     /// ```
     pub fn iter<T, S: Stream<Item = Result<T, Error>> + Unpin>(&self, stream: S) -> Iter<S> {
-        Iter { runtime: self.runtime.clone(), stream: Some(stream) }
+        Iter { driver: self.driver.clone(), stream: Some(stream) }
     }
 }
 
 /// The runtime behind a blocking client.
-struct Driver(Option<Runtime>);
+struct Driver {
+    runtime: Option<Runtime>,
+    shared: Arc<Shared>,
+    /// Is a thread there that drives it while workers run?
+    has_thread: AtomicBool,
+}
 
 impl Driver {
-    fn drive<F: Future>(&self, future: F) -> Result<F::Output, Error> {
-        match &self.0 {
-            Some(runtime) if !is_polled() => Ok(runtime.block_on(future)),
+    /// Drives `future` on this thread, and sees to it that what it has left running goes on.
+    fn drive<F: Future>(self: &Arc<Self>, future: F) -> Result<F::Output, Error> {
+        match &self.runtime {
+            Some(runtime) if !is_polled() => {
+                let output = runtime.block_on(future);
+                self.go_on();
+                Ok(output)
+            }
             _ => Err(inside_async()),
+        }
+    }
+
+    /// Starts the thread where one is needed and none is there.
+    fn go_on(self: &Arc<Self>) {
+        if !self.takes_over() {
+            return;
+        }
+        let driver = self.clone();
+        if let Err(error) = thread::Builder::new().name(THREAD.to_string()).spawn(move || driver.drive_workers()) {
+            // The next call tries again; until then events come in during calls only.
+            self.has_thread.store(false, Ordering::SeqCst);
+            tracing::warn!(%error, "no thread for realtime");
+        }
+    }
+
+    /// Do workers run that no thread drives? Then the caller has to.
+    fn takes_over(&self) -> bool {
+        self.shared.workers.any() && !self.has_thread.swap(true, Ordering::SeqCst)
+    }
+
+    /// Drives the runtime while there are workers. Several threads may do so at once: tokio lets one of them do the
+    /// I/O and wakes the others.
+    fn drive_workers(&self) {
+        let Some(runtime) = &self.runtime else { return };
+        loop {
+            runtime.block_on(poll_fn(|cx| self.shared.workers.poll_over(cx)));
+            self.has_thread.store(false, Ordering::SeqCst);
+            // One may have begun before that, when there was still a thread to rely on.
+            if !self.takes_over() {
+                return;
+            }
         }
     }
 }
@@ -144,7 +227,7 @@ impl Driver {
 /// A client may be dropped anywhere, also where waiting for the runtime's end is not allowed.
 impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -181,7 +264,7 @@ impl fmt::Debug for Client {
 
 /// A stream as an iterator. See [`Client::iter`].
 pub struct Iter<S> {
-    runtime: Arc<Driver>,
+    driver: Arc<Driver>,
     stream: Option<S>,
 }
 
@@ -191,18 +274,48 @@ impl<S> fmt::Debug for Iter<S> {
     }
 }
 
-impl<T, S: Stream<Item = Result<T, Error>> + Unpin> Iterator for Iter<S> {
-    type Item = Result<T, Error>;
+impl<T, S: Stream<Item = Result<T, Error>> + Unpin> Iter<S> {
+    /// The next item, if it comes within `limit`; none at the end of the stream. Items that come later are not lost: the
+    /// next call has them.
+    ///
+    /// # Errors
+    /// Kind `Timeout` where nothing came in time; what the stream says.
+    ///
+    /// ```no_run
+    /// # fn demo(db: picobase::blocking::Client) -> Result<(), picobase::Error> {
+    /// use std::time::Duration;
+    /// use picobase::ErrorKind;
+    /// let mut posts = db.iter(db.run(db.collection("posts").subscribe("*"))?);
+    /// match posts.next_within(Duration::from_secs(1)) {
+    ///     Err(e) if e.kind() == ErrorKind::Timeout => println!("nothing new"),
+    ///     event => println!("{event:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn next_within(&mut self, limit: Duration) -> Result<Option<T>, Error> {
+        self.step(Some(limit)).transpose()
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn step(&mut self, limit: Option<Duration>) -> Option<Result<T, Error>> {
         let stream = self.stream.as_mut()?;
-        match self.runtime.drive(poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx))) {
-            Ok(item) => item,
+        let next = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx));
+        match self.driver.drive(within(&*self.driver.shared.runtime, limit, next)) {
+            Ok(Some(item)) => item,
+            Ok(None) => Some(Err(Error::new(ErrorKind::Timeout, "nothing came in time").with_fix("Go on waiting."))),
             Err(error) => {
                 // An error ends the stream, so that a loop over it ends as well.
                 self.stream = None;
                 Some(Err(error))
             }
         }
+    }
+}
+
+impl<T, S: Stream<Item = Result<T, Error>> + Unpin> Iterator for Iter<S> {
+    type Item = Result<T, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(None)
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     filter::{FilterDialect, filter_for},
     gate::{Gate, InstanceState},
     json::{FromJson, ToJson},
-    realtime::{Hub, Input, Realtime, RealtimeOptions},
+    realtime::{Hub, Input, Realtime, RealtimeOptions, Workers},
     records::{Batch, Collection, Record},
     runtime::{BoxFuture, Editor, Listener, Lock, MaybeSend, MaybeSync, Runtime, SharedRuntime},
     transport::{Body, Headers, Method, Transport},
@@ -64,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) before: Vec<Editor<Outgoing>>,
     pub(crate) after: Vec<Listener<CallReport>>,
+    pub(crate) workers: Workers,
     address: Lock<Address>,
 }
 
@@ -564,9 +565,9 @@ impl SetUrl {
         if moved {
             self.client.shared.gate.open();
             self.client.session.forget_file_token();
-            self.client.realtime.send(&self.client, Input::Moved);
             // First the session: the next stream must not take its token to another origin.
             let signed_out = if self.keep_session { Ok(()) } else { self.client.auth().sign_out().await };
+            self.client.realtime.send(&self.client, Input::Moved);
             return signed_out;
         }
         Ok(())
@@ -955,6 +956,7 @@ impl ClientBuilder {
             options: self.options,
             before: self.before,
             after: self.after,
+            workers: Workers::new(),
             address: Lock::new(Address { base, used: false }),
         };
         let session = Arc::new(SessionState::new(store, self.credentials));

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     client::Client,
     error::Error,
-    runtime::{Lock, random_fraction},
+    runtime::{BoxFuture, Lock, random_fraction},
 };
 
 /// Realtime of one session: the machine, the queues of its listeners, and a worker while there is something to do.
@@ -33,6 +33,8 @@ struct State {
     /// The worker's.
     waker: Option<Waker>,
     watchers: Vec<Waker>,
+    /// To be spawned by the worker.
+    spawned: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Hub {
@@ -44,6 +46,7 @@ impl Hub {
             running: false,
             waker: None,
             watchers: Vec::new(),
+            spawned: Vec::new(),
         };
         Arc::new(Hub { state: Lock::new(state), options })
     }
@@ -72,11 +75,11 @@ impl Hub {
             s.queues.push((s.last_id, queue.clone()));
             Ok(s.last_id)
         })?;
+        // While no worker was there nobody has told of sign-ins and sign-outs.
+        self.send(client, Input::Viewer(client.session.viewer()));
         self.send(client, Input::Subscribe { listener, topic, raw });
         Ok((listener, queue))
     }
-        // While no worker was there nobody has told of sign-ins and sign-outs.
-        self.send(client, Input::Viewer(client.session.viewer()));
 
     /// Removes a listener: nothing reaches it from now on.
     pub(crate) fn unsubscribe(&self, client: &Client, listener: ListenerId) {
@@ -110,9 +113,19 @@ impl Hub {
         }
     }
 
-    /// Is a worker there?
-    pub(crate) fn is_running(&self) -> bool {
-        self.state.with(|s| s.running)
+    /// Runs `work` beside the worker, on its runtime: who asks may be outside of every runtime.
+    pub(super) fn spawn(&self, client: &Client, work: BoxFuture<'static, ()>) {
+        let asked = self.state.with(|s| {
+            if !s.running {
+                return Err(work);
+            }
+            s.spawned.push(work);
+            Ok(s.waker.take())
+        });
+        match asked {
+            Ok(waker) => wake(waker),
+            Err(work) => client.shared.runtime.spawn(work),
+        }
     }
 
     pub(crate) fn current_state(&self) -> RealtimeState {
@@ -138,7 +151,7 @@ impl Hub {
         let runtime = &client.shared.runtime;
         let (now, random) = (runtime.uptime(), random_fraction(&**runtime));
         let mut wakers = Vec::new();
-        let todo = self.state.with(|s| {
+        let (todo, spawned) = self.state.with(|s| {
             for input in inputs {
                 s.machine.handle(now, random, input);
             }
@@ -156,19 +169,22 @@ impl Hub {
             if over {
                 s.running = false;
             }
-            Todo { effects, deadline: s.machine.deadline(), over }
+            (Todo { effects, deadline: s.machine.deadline(), over }, core::mem::take(&mut s.spawned))
         });
         wakers.into_iter().for_each(Waker::wake);
+        spawned.into_iter().for_each(|work| runtime.spawn(work));
         todo
     }
 
     /// The worker was dropped before it was done: the runtime has ended, or there was none.
     pub(super) fn abandoned(&self) {
-        let (queues, watchers) = self.state.with(|s| {
+        let (queues, watchers, spawned) = self.state.with(|s| {
             s.machine = Machine::new(self.options.clone());
             s.running = false;
-            (core::mem::take(&mut s.queues), core::mem::take(&mut s.watchers))
+            (core::mem::take(&mut s.queues), core::mem::take(&mut s.watchers), core::mem::take(&mut s.spawned))
         });
+        // Outside the lock: it drops subscriptions.
+        drop(spawned);
         queues.into_iter().for_each(|(_, queue)| wake(queue.end(Some(no_tasks()))));
         watchers.into_iter().for_each(Waker::wake);
     }

@@ -20,6 +20,7 @@ mod link;
 mod machine;
 mod options;
 mod queue;
+mod running;
 mod seen;
 pub(crate) mod sse;
 pub(crate) mod stream;
@@ -46,6 +47,7 @@ pub(crate) use self::{
     hub::Hub,
     machine::{Input, Viewer},
     queue::Item,
+    running::Workers,
     subscription::Handle,
     topic::Topic,
 };

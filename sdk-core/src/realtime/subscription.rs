@@ -26,6 +26,7 @@ use crate::{
     json::FromJson,
     records::Record,
     runtime::{BoxFuture, MaybeSend, within},
+    sync::boxed,
     transport::Headers,
     url::{Query, QueryValue},
 };
@@ -209,13 +210,13 @@ impl<T: FromJson> Subscription<T> {
     #[must_use = "dropping the handle unsubscribes"]
     pub fn on(self, mut listener: impl FnMut(Result<Event<T>, Error>) + MaybeSend + 'static) -> SubscriptionHandle {
         let handle = SubscriptionHandle { client: self.handle.client.clone(), id: self.handle.id };
-        let spawner = handle.client.shared.runtime.clone();
-        spawner.spawn(crate::sync::boxed(async move {
+        let listening = boxed(async move {
             let mut events = self;
             while let Some(event) = poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await {
                 listener(event);
             }
-        }));
+        });
+        handle.client.realtime.spawn(&handle.client, listening);
         handle
     }
 }

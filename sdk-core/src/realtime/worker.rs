@@ -12,6 +12,7 @@ use core::{
 use super::{
     fetch::fetch,
     machine::{Effect, Input, StreamId},
+    running::Running,
     sse,
     stream::{EventStream, client_id, submit},
 };
@@ -40,7 +41,10 @@ pub(super) struct Worker {
     timer: Option<(Duration, BoxFuture<'static, ()>)>,
     /// Tells of sign-in and sign-out.
     session_listener: Option<u64>,
+    /// What came in when it was the others' turn.
+    inputs: Vec<Input>,
     over: bool,
+    _running: Running,
 }
 
 impl Worker {
@@ -51,7 +55,9 @@ impl Worker {
             tasks: Vec::new(),
             timer: None,
             session_listener: None,
+            inputs: Vec::new(),
             over: false,
+            _running: Running::new(&client.shared),
         }
     }
 
@@ -150,21 +156,19 @@ impl Future for Worker {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.listen_to_the_session();
-        let mut inputs = Vec::new();
         for _ in 0..ROUNDS_MAX {
-            let todo = this.client.realtime.process(&this.client, mem::take(&mut inputs), cx);
+            let todo = this.client.realtime.process(&this.client, mem::take(&mut this.inputs), cx);
             if todo.over {
                 this.over = true;
                 return Poll::Ready(());
             }
             todo.effects.into_iter().for_each(|effect| this.perform(effect));
             this.set_timer(todo.deadline);
-            inputs = this.collect(cx);
-            if inputs.is_empty() {
+            this.inputs = this.collect(cx);
+            if this.inputs.is_empty() {
                 return Poll::Pending;
             }
         }
-        this.client.realtime.process(&this.client, inputs, cx).effects.into_iter().for_each(|e| this.perform(e));
         cx.waker().wake_by_ref();
         Poll::Pending
     }

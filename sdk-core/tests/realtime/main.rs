@@ -4,8 +4,11 @@
 mod common;
 
 mod basics;
+mod blocking;
+mod data;
 mod faults;
 mod identity;
+mod limits;
 mod live;
 mod told;
 mod tools;

@@ -45,6 +45,7 @@ struct Stream {
 struct Old {
     id: StreamId,
     until: Duration,
+    heard: Duration,
     /// It has said something since: so all that was sent before has arrived.
     proved: bool,
 }
@@ -60,9 +61,9 @@ enum Pause {
 pub(super) enum Notice {
     /// These topics are acknowledged. On a stream that came after a gap, what was established before has missed
     /// something.
-    Acknowledged { topics: Topics, gap: bool },
-    /// One stream is left of two. Unless it is proved, the first may have been dead for a while.
-    OverlapOver { proved: bool },
+    Acknowledged { topics: Topics, gap: Option<Duration> },
+    /// One stream is left of two. Unless the first has proved to be alive to its end, since when it may have been dead.
+    OverlapOver { gap: Option<Duration> },
     /// The server refuses these topics.
     Refused { topics: Topics, error: Error },
     /// Those who wait have waited long enough.
@@ -83,8 +84,8 @@ pub(super) struct Link {
     retry_at: Option<Duration>,
     failures: u32,
     pause: Option<Pause>,
-    /// A stream was there, and something may have been missed since.
-    gap: bool,
+    /// A stream was there, and something may have been missed since it was heard.
+    gap: Option<Duration>,
     connected_once: bool,
     rotate_now: bool,
     last_id: StreamId,
@@ -103,7 +104,7 @@ impl Link {
             retry_at: None,
             failures: 0,
             pause: None,
-            gap: false,
+            gap: None,
             connected_once: false,
             rotate_now: false,
             last_id: 0,
@@ -186,7 +187,7 @@ impl Link {
     ) -> Option<Notice> {
         if let Some(old) = self.old.take_if(|old| old.id == id) {
             // Ended in order: all that it had to say has arrived.
-            return Some(Notice::OverlapOver { proved: old.proved || error.is_none() });
+            return Some(old.over(error.is_none()));
         }
         let is_current = self.current.as_ref().is_some_and(|stream| stream.id == id);
         let is_next = self.next.as_ref().is_some_and(|stream| stream.id == id);
@@ -195,8 +196,9 @@ impl Link {
         }
         let greeted = self.stream(id).is_some_and(|stream| stream.client_id.is_some());
         if is_current {
-            let lost = self.current.take();
-            self.gap |= lost.is_some_and(|stream| stream.acked.is_some());
+            if let Some(lost) = self.current.take() {
+                self.lost(&lost, error.is_none().then_some(now));
+            }
             self.current = self.next.take();
         } else {
             self.next = None;
@@ -252,10 +254,19 @@ impl Link {
             }
             let old = self.current.take();
             self.current = self.next.take();
-            self.old = old.map(|old| Old { id: old.id, until: now.saturating_add(self.timing.overlap), proved: false });
-            return Some(Notice::Acknowledged { topics, gap: false });
+            let until = now.saturating_add(self.timing.overlap);
+            self.old = old.map(|old| Old { id: old.id, until, heard: old.heard, proved: false });
+            return Some(Notice::Acknowledged { topics, gap: None });
         }
-        Some(Notice::Acknowledged { topics, gap: core::mem::take(&mut self.gap) })
+        Some(Notice::Acknowledged { topics, gap: self.gap.take() })
+    }
+
+    /// A stream is gone: what it would have brought is missed. Where it ended in order that begins at the end.
+    fn lost(&mut self, stream: &Stream, ended: Option<Duration>) {
+        if stream.acked.is_some() {
+            let heard = ended.unwrap_or(stream.heard);
+            self.gap = Some(self.gap.map_or(heard, |before| before.min(heard)));
+        }
     }
 
     fn submit_failed(
@@ -312,7 +323,7 @@ impl Link {
     pub(super) fn identity_changed(&mut self, out: &mut Effects) {
         self.pause.take_if(|pause| *pause == Pause::SessionEnded);
         self.close_all(out);
-        self.gap = false;
+        self.gap = None;
         (self.failures, self.retry_at) = (0, None);
     }
 
@@ -348,8 +359,11 @@ impl Link {
     }
 
     fn close_all(&mut self, out: &mut Effects) {
-        self.gap |= self.current.as_ref().is_some_and(|stream| stream.acked.is_some());
-        let ids = [self.current.take().map(|s| s.id), self.next.take().map(|s| s.id), self.old.take().map(|s| s.id)];
+        let current = self.current.take();
+        if let Some(stream) = &current {
+            self.lost(stream, None);
+        }
+        let ids = [current.map(|s| s.id), self.next.take().map(|s| s.id), self.old.take().map(|s| s.id)];
         for stream in ids.into_iter().flatten() {
             out.push(Effect::Close { stream });
         }
@@ -360,13 +374,16 @@ impl Link {
         if self.old.as_ref().is_some_and(|old| old.until <= now) {
             let old = self.old.take()?;
             out.push(Effect::Close { stream: old.id });
-            return Some(Notice::OverlapOver { proved: old.proved });
+            return Some(old.over(false));
         }
         let late = [&self.current, &self.next].into_iter().flatten();
         let late = late.filter(|stream| stream.connect_by.is_some_and(|by| by <= now)).map(|stream| stream.id).next();
         if let Some(id) = late {
             out.push(Effect::Close { stream: id });
-            return self.closed(id, Some(silent_stream()), now, random, out);
+            let notice = self.closed(id, Some(silent_stream()), now, random, out);
+            if notice.is_some() {
+                return notice;
+            }
         }
         if self.wanted.is_empty() {
             self.wind_up(now, out);
@@ -386,7 +403,7 @@ impl Link {
         let acked = self.current.as_ref().is_some_and(|stream| stream.acked.is_some());
         if !acked || now.saturating_sub(since) >= self.timing.linger {
             self.close_all(out);
-            (self.gap, self.connected_once, self.failures, self.retry_at) = (false, false, 0, None);
+            (self.gap, self.connected_once, self.failures, self.retry_at) = (None, false, 0, None);
         }
     }
 
@@ -394,6 +411,12 @@ impl Link {
         let (version, wanted) = (self.version, &self.wanted);
         for stream in [&mut self.current, &mut self.next].into_iter().flatten() {
             let Some(client_id) = &stream.client_id else { continue };
+            if let Some(topics) = waiting_submit(stream.id, out) {
+                // It has not gone yet, so it takes along what has come to be wanted since.
+                topics.clone_from(wanted);
+                stream.submitting = Some((version, wanted.clone()));
+                continue;
+            }
             let has = stream.acked.as_ref().is_some_and(|(acked, _)| *acked == version);
             if has || stream.submitting.is_some() || stream.submit_at.is_some_and(|at| at > now) {
                 continue;
@@ -472,6 +495,20 @@ impl Stream {
             opened: now,
             heard: now,
         }
+    }
+}
+
+/// The topics of a submit that has not gone yet.
+fn waiting_submit(of: StreamId, out: &mut Effects) -> Option<&mut Topics> {
+    out.iter_mut().find_map(|effect| match effect {
+        Effect::Submit { stream, topics, .. } if *stream == of => Some(topics),
+        _ => None,
+    })
+}
+
+impl Old {
+    fn over(&self, in_order: bool) -> Notice {
+        Notice::OverlapOver { gap: (!self.proved && !in_order).then_some(self.heard) }
     }
 }
 

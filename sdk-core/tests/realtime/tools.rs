@@ -601,7 +601,9 @@ pub(crate) fn submits(log: &[LoggedRequest]) -> Vec<(Option<u16>, Vec<String>)> 
         let body: Value = serde_json::from_str(&request.body).unwrap();
         serde_json::from_value(body["subscriptions"].clone()).unwrap()
     };
-    log.iter().filter(|request| is_submit(request)).map(|request| (request.status, topics(request))).collect()
+    // What has no body yet has not arrived.
+    let arrived = |request: &&LoggedRequest| is_submit(request) && !request.body.is_empty();
+    log.iter().filter(arrived).map(|request| (request.status, topics(request))).collect()
 }
 
 /// A live query, folded into a list by its changes.
@@ -646,7 +648,16 @@ impl LiveList {
     pub(crate) async fn becomes(&self, fresh: impl Fn() -> Action<ListResult<Json>>) {
         let fresh = fresh().await.unwrap().items;
         let end = Instant::now() + CONVERGES_IN;
-        while self.fold.lock().unwrap().list != fresh {
+        let sort = |l: &[Json]| {
+            l.iter()
+                .map(|r| {
+                    let mut m = r.members();
+                    m.sort_by(|a, b| a.0.cmp(&b.0));
+                    m
+                })
+                .collect::<Vec<_>>()
+        };
+        while sort(&self.fold.lock().unwrap().list) != sort(&fresh) {
             let texts = |list: &[Json]| list.iter().map(|record| record.as_text().to_string()).collect::<Vec<_>>();
             assert!(Instant::now() < end, "{:#?} is not {:#?}", texts(&self.fold.lock().unwrap().list), texts(&fresh));
             tokio::time::sleep(ms(20)).await;

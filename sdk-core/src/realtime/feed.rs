@@ -149,13 +149,21 @@ pub(super) struct Feed {
     cursor: Option<u64>,
     /// From where on events may have been missed.
     since: Option<u64>,
+    /// When the stream that was lost was last heard.
+    heard: Option<Duration>,
     gap: bool,
     baseline: Option<Baseline>,
-    wants_baseline: bool,
+    /// Since when, so that what is newest then can be told from what came later.
+    wants_baseline: Option<Duration>,
+    baseline_since: Duration,
     history: History,
     overlap: Option<Overlap>,
     unsure: Vec<String>,
     unsure_at: Option<Duration>,
+    /// Of which the server is being asked.
+    asked: Vec<String>,
+    /// The turn at which the fetch began.
+    asked_at: u64,
     fetching: bool,
     fetches: u32,
     fetch_at: Option<Duration>,
@@ -176,22 +184,28 @@ impl Feed {
             seen: Seen::new(timing.tracked_max),
             cursor: None,
             since: None,
+            heard: None,
             gap: false,
             baseline: None,
-            wants_baseline: false,
+            wants_baseline: None,
+            baseline_since: Duration::ZERO,
             history,
             overlap: None,
             unsure: Vec::new(),
             unsure_at: None,
+            asked: Vec::new(),
+            asked_at: 0,
             fetching: false,
             fetches: 0,
             fetch_at: None,
         }
     }
 
-    pub(super) fn join(&mut self, id: ListenerId, raw: bool) {
+    pub(super) fn join(&mut self, id: ListenerId, raw: bool, now: Duration) {
         self.listeners.push(Listener { id, since: self.seen.turn(), raw, waiting: true });
-        self.wants_baseline |= self.established && !raw && self.cursor.is_none() && self.baseline.is_none();
+        if self.established && !raw && self.cursor.is_none() && self.baseline.is_none() {
+            self.wants_baseline.get_or_insert(now);
+        }
     }
 
     pub(super) fn leave(&mut self, id: ListenerId) {
@@ -223,9 +237,10 @@ impl Feed {
     }
 
     /// The server has acknowledged the topic. Says whether it goes on from before.
-    pub(super) fn acknowledged(&mut self, out: &mut Effects) -> bool {
+    pub(super) fn acknowledged(&mut self, now: Duration, out: &mut Effects) -> bool {
         let goes_on = self.goes_on();
         if core::mem::take(&mut self.auth_changed) {
+            self.begin_anew();
             self.tell_all(out, Item::Resync(ResyncReason::AuthChanged));
             self.tell_raw(out);
             self.established = false;
@@ -236,26 +251,33 @@ impl Feed {
         }
         if !self.established {
             self.established = true;
-            self.wants_baseline = self.listeners.iter().any(|listener| !listener.raw);
+            self.wants_baseline = self.listeners.iter().any(|listener| !listener.raw).then_some(now);
         }
         goes_on
     }
 
-    /// Another user, or none: what was seen says nothing any more.
+    /// Another user, or none: what was seen says nothing any more. Until the server knows that too, the stream may go
+    /// on, in its order.
     pub(super) fn forget(&mut self) {
         self.auth_changed = self.established;
-        self.seen.clear();
-        (self.cursor, self.since, self.baseline) = (None, None, None);
-        (self.gap, self.wants_baseline) = (false, false);
-        (self.unsure, self.unsure_at) = (Vec::new(), None);
+        if !self.established {
+            self.begin_anew();
+        }
         (self.fetching, self.fetches, self.fetch_at) = (false, 0, None);
         if self.history == History::No(ResyncReason::NoListAccess) {
             self.history = History::Maybe;
         }
     }
 
-    /// Events may have been missed; the stream is there again.
-    pub(super) fn missed(&mut self, skew: Duration, out: &mut Effects) {
+    fn begin_anew(&mut self) {
+        self.seen.clear();
+        (self.cursor, self.since, self.heard, self.baseline) = (None, None, None, None);
+        (self.gap, self.wants_baseline) = (false, None);
+        (self.unsure, self.unsure_at, self.asked) = (Vec::new(), None, Vec::new());
+    }
+
+    /// Events may have been missed since the stream was `heard`; it is there again.
+    pub(super) fn missed(&mut self, heard: Duration, now: Duration, skew: Duration, out: &mut Effects) {
         self.tell_raw(out);
         if self.listeners.iter().all(|listener| listener.raw || listener.waiting) {
             return;
@@ -267,13 +289,14 @@ impl Feed {
         if let Target::All { .. } = self.topic.target {
             let Some(cursor) = self.cursor else {
                 self.tell_all(out, Item::Resync(ResyncReason::Unavailable));
-                self.wants_baseline = true;
+                self.wants_baseline = Some(now);
                 return;
             };
             // A gap within a gap: what the first fetch has not brought yet is still wanted.
             let since = cursor.saturating_sub(crate::call::millis(skew));
             self.since = Some(self.since.map_or(since, |before| before.min(since)));
         }
+        self.heard = Some(self.heard.map_or(heard, |before| before.min(heard)));
         (self.gap, self.fetches, self.fetch_at) = (true, 0, None);
     }
 
@@ -301,12 +324,13 @@ impl Feed {
                 let version = Version { id: &id, updated, hash };
                 if action == EventAction::Delete { self.seen.delete(version) } else { self.seen.change(version) }
             }
-            None if self.is_first(source, hash) => Verdict::Later,
-            None => Verdict::Old,
+            None => {
+                self.has_no_history();
+                if self.is_first(source, hash) { Verdict::Later } else { Verdict::Old }
+            }
         };
         if verdict == Verdict::Unsure {
-            self.unsure.push(id.clone());
-            self.unsure_at = Some(now.saturating_add(UNSURE_WAIT));
+            self.doubt(id.clone(), now);
         }
         let item = Item::Record { action, id, origin: Origin::Live, topic, json };
         if verdict.is_news() {
@@ -319,20 +343,32 @@ impl Feed {
         }
     }
 
+    /// Its records cannot be told by their age.
+    fn has_no_history(&mut self) {
+        if self.history == History::Maybe {
+            self.history = History::No(ResyncReason::NoHistory);
+        }
+    }
+
+    fn doubt(&mut self, id: String, now: Duration) {
+        self.unsure.push(id);
+        self.unsure_at = Some(now.saturating_add(UNSURE_WAIT));
+    }
+
     fn is_first(&mut self, source: Source, hash: u64) -> bool {
         self.overlap.as_mut().is_none_or(|overlap| overlap.is_first(source, hash))
     }
 
     /// What should be fetched now.
     pub(super) fn need(&self, now: Duration) -> Option<Need> {
-        let due = self.established && !self.auth_changed && !self.fetching && self.fetch_at.is_none_or(|at| at <= now);
+        let due = self.goes_on() && !self.fetching && self.fetch_at.is_none_or(|at| at <= now);
         if !due {
             return None;
         }
         if self.gap {
             return Some(Need::CatchUp);
         }
-        if self.wants_baseline && self.history == History::Maybe {
+        if self.needs_baseline() {
             return Some(Need::Baseline);
         }
         self.unsure_at.is_some_and(|at| at <= now).then_some(Need::Recheck)
@@ -340,35 +376,44 @@ impl Feed {
 
     /// When [`need`](Self::need) should be asked again.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        if self.fetching || !self.established {
+        if self.fetching || !self.goes_on() {
             return None;
         }
-        self.fetch_at.or(self.unsure_at)
+        if self.gap || self.needs_baseline() {
+            self.fetch_at
+        } else {
+            self.unsure_at.map(|at| at.max(self.fetch_at.unwrap_or_default()))
+        }
+    }
+
+    fn needs_baseline(&self) -> bool {
+        self.wants_baseline.is_some() && self.history == History::Maybe
     }
 
     /// The fetch begins; what it is to fetch.
     pub(super) fn begin_fetch(&mut self, need: Need) -> Wanted {
-        self.fetching = true;
+        (self.fetching, self.asked_at) = (true, self.seen.turn());
+        if let Some(since) = self.wants_baseline.take_if(|_| need == Need::Baseline) {
+            self.baseline_since = since;
+        }
         match (need, &self.topic.target) {
             (Need::Recheck, _) => {
                 self.unsure_at = None;
-                let mut ids = core::mem::take(&mut self.unsure);
-                ids.sort_unstable();
-                ids.dedup();
-                Wanted::Records(ids)
+                self.asked = core::mem::take(&mut self.unsure);
+                self.asked.sort_unstable();
+                self.asked.dedup();
+                Wanted::Records(self.asked.clone())
             }
             (Need::CatchUp, Target::All { .. }) => {
                 self.gap = false;
                 Wanted::Since(self.since.unwrap_or_default(), self.seen.alive().map(ToString::to_string).collect())
             }
             (_, Target::One { id, .. }) => {
-                (self.gap, self.wants_baseline) = (false, false);
+                // To catch up with one record is to learn how it is.
+                (self.gap, self.wants_baseline) = (false, None);
                 Wanted::Records(alloc::vec![id.clone()])
             }
-            (_, _) => {
-                self.wants_baseline = false;
-                Wanted::Newest
-            }
+            (_, _) => Wanted::Newest,
         }
     }
 
@@ -377,6 +422,8 @@ impl Feed {
         self.fetching = false;
         (self.fetches, self.fetch_at) = (0, None);
         match need {
+            // What came so late may hold what a stream that has died meanwhile has swallowed.
+            Need::Baseline if now.saturating_sub(self.baseline_since) > skew => {}
             Need::Baseline => self.set_baseline(found, now),
             Need::CatchUp => self.catch_up(found, now, skew, out),
             Need::Recheck => self.recheck(found, out),
@@ -384,7 +431,11 @@ impl Feed {
     }
 
     fn set_baseline(&mut self, found: &Found, now: Duration) {
-        let record = self.own(found).map(|(peeked, _)| (peeked.updated.unwrap_or_default(), peeked.hash));
+        let own = self.own(found);
+        if own.as_ref().is_some_and(|own| own.updated.is_none()) {
+            self.has_no_history();
+        }
+        let record = own.map(|own| (own.updated.unwrap_or_default(), own.hash));
         let newest = found.newest.unwrap_or_default();
         if let Target::All { .. } = self.topic.target {
             self.cursor = self.cursor.max(Some(newest));
@@ -395,10 +446,14 @@ impl Feed {
     fn catch_up(&mut self, found: &Found, now: Duration, skew: Duration, out: &mut Effects) {
         for record in &found.records {
             let Some(peeked) = self.peek(record) else { continue };
-            if !self.is_own(&peeked.id) || self.was_before(&peeked, now, skew) {
+            if !self.is_own(&peeked.id) || self.was_before(&peeked, skew) {
                 continue;
             }
-            match self.seen.change(peeked.version()) {
+            let verdict = self.seen.change(peeked.version());
+            if verdict == Verdict::Unsure {
+                self.doubt(peeked.id.clone(), now);
+            }
+            match verdict {
                 Verdict::Old => {}
                 Verdict::New => self.tell_found(out, self.action(record), peeked.id, record),
                 _ => self.tell_found(out, EventAction::Update, peeked.id, record),
@@ -410,7 +465,7 @@ impl Feed {
         }
         if !self.gap {
             self.cursor = self.cursor.max(found.newest);
-            self.since = None;
+            (self.since, self.heard) = (None, None);
         }
         if found.cut || self.seen.forgot() {
             self.tell_all(out, Item::Resync(ResyncReason::TooMuch));
@@ -433,10 +488,11 @@ impl Feed {
             if !self.is_own(id) {
                 continue;
             }
-            let known = match (self.seen.gone(id), &self.baseline) {
-                (Some(turn), _) => turn,
-                (None, Some(Baseline { record: Some(_), .. })) => 0,
-                (None, _) => continue,
+            let known = match self.seen.gone(id, self.asked_at) {
+                Some(turn) => turn,
+                // Whoever asks for one record knows of it, unless it was not there in the beginning.
+                None if !self.is_all() && !self.seen.knows(id) && !self.was_absent() => u64::MAX,
+                None => continue,
             };
             let json = Json::object([
                 ("id", Json::string(id)),
@@ -449,11 +505,16 @@ impl Feed {
         }
     }
 
-    /// Was the record like this when the topic was acknowledged? Soon after that it cannot be told: an event may have
-    /// been on its way when the stream broke.
-    fn was_before(&self, peeked: &Peeked, now: Duration, skew: Duration) -> bool {
+    fn was_absent(&self) -> bool {
+        self.baseline.as_ref().is_some_and(|baseline| baseline.record.is_none())
+    }
+
+    /// Was the record like this when the topic was acknowledged? That can only be told where the stream was heard a
+    /// while later: else an event may have been on its way when it was lost.
+    fn was_before(&self, peeked: &Peeked, skew: Duration) -> bool {
         let Some(baseline) = &self.baseline else { return false };
-        if now.saturating_sub(baseline.at) < skew || self.seen.knows(&peeked.id) {
+        let proved = self.heard.is_some_and(|heard| heard.saturating_sub(baseline.at) >= skew);
+        if !proved || self.seen.knows(&peeked.id) {
             return false;
         }
         match self.topic.target {
@@ -480,9 +541,9 @@ impl Feed {
         Peeked::at(record, self.topic.shuffles())
     }
 
-    fn own(&self, found: &Found) -> Option<(Peeked, Json)> {
+    fn own(&self, found: &Found) -> Option<Peeked> {
         let Target::One { id, .. } = &self.topic.target else { return None };
-        found.records.iter().find_map(|json| Some((self.peek(json).filter(|p| p.id == *id)?, json.clone())))
+        found.records.iter().find_map(|json| self.peek(json).filter(|peeked| peeked.id == *id))
     }
 
     /// Several topics of one record each are fetched together.
@@ -501,22 +562,35 @@ impl Feed {
             400 | 404 => Some(ResyncReason::NoHistory),
             _ => None,
         };
-        if need == Need::Recheck {
-            return;
-        }
         self.fetches += 1;
-        if let Some(reason) = lasting {
-            self.history = History::No(reason);
-        } else if self.fetches < FETCHES_MAX {
+        if lasting.is_none() && self.fetches < FETCHES_MAX {
             self.fetch_at = Some(now.saturating_add(backoff(self.fetches, random)));
-            (self.gap, self.wants_baseline) =
-                (self.gap || need == Need::CatchUp, self.wants_baseline || need == Need::Baseline);
+            self.fetch_again(need);
             return;
         }
-        self.fetch_at = None;
-        if need == Need::CatchUp {
-            self.since = None;
+        (self.fetches, self.fetch_at) = (0, None);
+        if let Some(reason) = lasting.filter(|_| need != Need::Recheck) {
+            self.history = History::No(reason);
+        }
+        if need != Need::Baseline {
             self.tell_all(out, Item::Resync(lasting.unwrap_or(ResyncReason::Unavailable)));
+        }
+        if need == Need::CatchUp && !self.gap {
+            (self.since, self.heard) = (None, None);
+        }
+    }
+
+    /// What a fetch was to bring is still wanted.
+    fn fetch_again(&mut self, need: Need) {
+        match need {
+            Need::CatchUp => self.gap = true,
+            Need::Baseline => {
+                self.wants_baseline.get_or_insert(self.baseline_since);
+            }
+            Need::Recheck => {
+                self.unsure.append(&mut self.asked);
+                self.unsure_at = self.fetch_at;
+            }
         }
     }
 
@@ -580,9 +654,9 @@ mod tests {
         let mut query = Query::new();
         query.set("fields", fields);
         let mut feed = Feed::new(Topic::new("posts/*", query, Headers::new()).unwrap(), &Timing::default());
-        feed.join(1, false);
+        feed.join(1, false, Duration::ZERO);
         let mut out = Effects::new();
-        feed.acknowledged(&mut out);
+        feed.acknowledged(Duration::ZERO, &mut out);
         for record in records {
             let data = alloc::format!(r#"{{"action":"update","record":{record}}}"#);
             feed.message(Source::Only, Incoming::read(data), Duration::ZERO, &mut out);

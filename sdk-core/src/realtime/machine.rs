@@ -173,7 +173,7 @@ impl Machine {
     /// Takes an input. `now` never goes back; `random` is a fraction in units of 2⁻³², for jitter.
     pub(crate) fn handle(&mut self, now: Duration, random: u32, input: Input) {
         let notice = match input {
-            Input::Subscribe { listener, topic, raw } => self.subscribe(listener, topic, raw),
+            Input::Subscribe { listener, topic, raw } => self.subscribe(listener, topic, raw, now),
             Input::Unsubscribe { listener } => self.unsubscribe(listener),
             Input::Opened { stream } => {
                 self.link.opened(stream, now);
@@ -206,7 +206,7 @@ impl Machine {
             }
             Input::Tick => None,
         };
-        self.notice(notice);
+        self.notice(notice, now);
         self.advance(now, random);
     }
 
@@ -254,7 +254,7 @@ impl Machine {
         self.feeds.get_mut(at)
     }
 
-    fn subscribe(&mut self, listener: ListenerId, topic: Topic, raw: bool) -> Option<Notice> {
+    fn subscribe(&mut self, listener: ListenerId, topic: Topic, raw: bool, now: Duration) -> Option<Notice> {
         let key = topic.key.clone();
         if let Err(at) = self.find(&key) {
             self.feeds.insert(at, Feed::new(topic, &self.timing));
@@ -262,12 +262,12 @@ impl Machine {
         }
         let at = self.listeners.partition_point(|(other, _)| *other < listener);
         self.listeners.insert(at, (listener, key.clone()));
-        self.feed(&key)?.join(listener, raw);
+        self.feed(&key)?.join(listener, raw, now);
         if let Some(error) = self.link.refusal() {
             return Some(Notice::GiveUp(error));
         }
         let acknowledged = self.link.has_acknowledged(&key) && self.feed(&key)?.is_established();
-        acknowledged.then(|| Notice::Acknowledged { topics: alloc::vec![key], gap: false })
+        acknowledged.then(|| Notice::Acknowledged { topics: alloc::vec![key], gap: None })
     }
 
     fn unsubscribe(&mut self, listener: ListenerId) -> Option<Notice> {
@@ -282,9 +282,17 @@ impl Machine {
     fn sweep(&mut self) {
         let before = self.feeds.len();
         self.feeds.retain(|feed| !feed.is_empty());
-        if self.feeds.len() != before {
-            self.want();
+        if self.feeds.len() == before {
+            return;
         }
+        self.want();
+        // What was fetched for them is not for those who ask for the topic anew.
+        let feeds = &self.feeds;
+        let is_there = |key: &Arc<str>| feeds.binary_search_by(|feed| feed.topic.key.cmp(key)).is_ok();
+        self.running.retain_mut(|running| {
+            running.feeds.retain(is_there);
+            !running.feeds.is_empty()
+        });
     }
 
     fn want(&mut self) {
@@ -299,7 +307,7 @@ impl Machine {
         }
     }
 
-    fn notice(&mut self, notice: Option<Notice>) {
+    fn notice(&mut self, notice: Option<Notice>, now: Duration) {
         let Some(notice) = notice else { return };
         let (skew, out) = (self.timing.catch_up_skew, &mut self.effects);
         match notice {
@@ -307,16 +315,16 @@ impl Machine {
                 for key in topics {
                     let Ok(at) = self.feeds.binary_search_by(|feed| feed.topic.key.cmp(&key)) else { continue };
                     let Some(feed) = self.feeds.get_mut(at) else { continue };
-                    if feed.acknowledged(out) && gap {
-                        feed.missed(skew, out);
+                    if let (true, Some(heard)) = (feed.acknowledged(now, out), gap) {
+                        feed.missed(heard, now, skew, out);
                     }
                 }
             }
-            Notice::OverlapOver { proved } => {
+            Notice::OverlapOver { gap } => {
                 for feed in self.feeds.iter_mut() {
                     feed.end_overlap();
-                    if !proved && feed.goes_on() {
-                        feed.missed(skew, out);
+                    if let (true, Some(heard)) = (feed.goes_on(), gap) {
+                        feed.missed(heard, now, skew, out);
                     }
                 }
             }
@@ -343,6 +351,10 @@ impl Machine {
     }
 
     fn identify(&mut self, viewer: Viewer) -> Option<Notice> {
+        if self.viewer.as_ref().is_some_and(|known| known.generation > viewer.generation) {
+            // It was overtaken on its way here.
+            return None;
+        }
         let before = self.viewer.replace(viewer.clone());
         let Some(before) = before.filter(|before| before.generation != viewer.generation) else {
             // The first word on it, or a refreshed token.
@@ -350,10 +362,6 @@ impl Machine {
         };
         if viewer.ended {
             return self.suspend();
-        }
-        if self.viewer.as_ref().is_some_and(|known| known.generation > viewer.generation) {
-            // It was overtaken on its way here.
-            return None;
         }
         self.forget();
         if before.user.is_none() && !before.ended && viewer.user.is_some() {
@@ -364,6 +372,11 @@ impl Machine {
         None
     }
 
+    /// The session has ended, which is told once.
+    fn suspend(&mut self) -> Option<Notice> {
+        self.link.refusal().is_none().then(|| self.link.suspend(&mut self.effects))
+    }
+
     fn forget(&mut self) {
         // What is being fetched is another user's.
         self.running.clear();
@@ -372,11 +385,6 @@ impl Machine {
 
     fn hint(&mut self, hint: NetworkHint) {
         match hint {
-    /// The session has ended, which is told once.
-    fn suspend(&mut self) -> Option<Notice> {
-        self.link.refusal().is_none().then(|| self.link.suspend(&mut self.effects))
-    }
-
             NetworkHint::Online => self.link.online(),
             NetworkHint::Hidden => self.link.hide(&mut self.effects),
             NetworkHint::Visible => self.link.show(),
@@ -385,7 +393,7 @@ impl Machine {
 
     fn advance(&mut self, now: Duration, random: u32) {
         while let Some(notice) = self.link.advance(now, random, &mut self.effects) {
-            self.notice(Some(notice));
+            self.notice(Some(notice), now);
         }
         let state = self.link.state();
         if state != self.state {
@@ -451,3 +459,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,9 +142,10 @@ impl Seen {
         }
     }
 
-    /// The server says that a record is not there. When it was last delivered, unless that is known already.
-    pub(crate) fn gone(&mut self, id: &str) -> Option<u64> {
-        let entry = self.find(id).filter(|entry| !entry.deleted)?;
+    /// The server, asked at this turn, says that a record is not there. When it was last delivered, unless that is known
+    /// already, or it has come (back) since.
+    pub(crate) fn gone(&mut self, id: &str, asked: u64) -> Option<u64> {
+        let entry = self.find(id).filter(|entry| !entry.deleted && entry.turn <= asked)?;
         entry.deleted = true;
         Some(entry.turn)
     }
@@ -312,13 +313,14 @@ mod tests {
     #[test]
     fn gone_is_told_once_with_the_turn_of_the_last_delivery() {
         let mut seen = Seen::new(10);
-        assert_eq!(seen.gone("a"), None);
+        assert_eq!(seen.gone("a", 0), None);
         seen.change(version("a", 1, 1));
         let turn = seen.turn();
         seen.change(version("b", 1, 1));
         seen.change(version("a", 1, 1));
-        assert_eq!(seen.gone("a"), Some(turn));
-        assert_eq!(seen.gone("a"), None);
+        assert_eq!(seen.gone("a", turn - 1), None, "it came after the question");
+        assert_eq!(seen.gone("a", turn), Some(turn));
+        assert_eq!(seen.gone("a", turn), None);
         assert_eq!(alive(&seen), BTreeSet::from(["b".to_string()]));
         assert!(seen.knows("a") && !seen.knows("c"));
         seen.clear();
@@ -446,7 +448,7 @@ mod tests {
                     Op::Change => prop_assert_eq!(seen.change(version), model.change(version)),
                     Op::Delete => prop_assert_eq!(seen.delete(version), model.delete(version)),
                     Op::Correct => {}
-                    Op::Gone => prop_assert_eq!(seen.gone(&id), model.gone(&id)),
+                    Op::Gone => prop_assert_eq!(seen.gone(&id, seen.turn()), model.gone(&id)),
                 }
                 prop_assert_eq!(alive(&seen), model.alive());
                 prop_assert_eq!(seen.turn(), model.turn);
@@ -486,7 +488,7 @@ mod tests {
                         }
                     }
                     Op::Gone => {
-                        prop_assert_eq!(seen.gone(&id).is_some(), shown.remove(&id).is_some());
+                        prop_assert_eq!(seen.gone(&id, seen.turn()).is_some(), shown.remove(&id).is_some());
                     }
                 }
             }
@@ -519,7 +521,7 @@ mod tests {
                     }
                     Op::Gone => {
                         let knew = alive(&seen).contains(&id);
-                        prop_assert_eq!(seen.gone(&id).is_some(), knew);
+                        prop_assert_eq!(seen.gone(&id, seen.turn()).is_some(), knew);
                         if knew {
                             there.remove(&id);
                         }

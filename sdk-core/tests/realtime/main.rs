@@ -7,6 +7,7 @@ mod basics;
 mod blocking;
 mod data;
 mod faults;
+mod flat;
 mod identity;
 mod limits;
 mod live;

@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::stage::Item;
+
 /// A stream with its topics.
 pub(crate) struct BareStream {
     response: reqwest::Response,
@@ -16,14 +18,20 @@ pub(crate) struct BareStream {
 /// What the server says first.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Hello {
-    client_id: String,
+pub(crate) struct Hello {
+    pub(crate) client_id: String,
+}
+
+/// What the server says of a record.
+#[derive(Deserialize)]
+pub(crate) struct Change {
+    pub(crate) action: String,
+    pub(crate) record: Item,
 }
 
 impl BareStream {
     /// Opens a stream and subscribes to these topics.
-    pub(crate) async fn subscribe(base: &str, topics: &[&str]) -> Result<Self> {
-        let http = reqwest::Client::new();
+    pub(crate) async fn subscribe(http: &reqwest::Client, base: &str, topics: &[&str]) -> Result<Self> {
         let url = format!("{base}/api/realtime");
         let response = http.get(&url).send().await?.error_for_status()?;
         let mut stream = Self { response, rest: Vec::new() };
@@ -37,8 +45,7 @@ impl BareStream {
                 .await?;
             ensure!(more, "the stream ended before it began");
         }
-        let body = json!({"clientId": client_id, "subscriptions": topics});
-        http.post(&url).json(&body).send().await?.error_for_status()?;
+        submit(http, base, &client_id, topics).await?;
         Ok(stream)
     }
 
@@ -63,4 +70,11 @@ impl BareStream {
         self.rest.drain(..complete);
         Ok(true)
     }
+}
+
+/// Tells the server which topics the stream is to bring.
+pub(crate) async fn submit(http: &reqwest::Client, base: &str, client_id: &str, topics: &[&str]) -> Result<()> {
+    let body = json!({"clientId": client_id, "subscriptions": topics});
+    http.post(format!("{base}/api/realtime")).json(&body).send().await?.error_for_status()?;
+    Ok(())
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 const PEER: &str = "reqwest + serde";
-const CPU: Pick = |cost: &Cost| cost.cpu;
+pub(crate) const CPU: Pick = |cost: &Cost| cost.cpu;
 const WALL: Pick = |cost: &Cost| cost.wall;
 /// How many calls are under way at once in the row on throughput.
 const AT_ONCE: u32 = 32;
@@ -173,7 +173,7 @@ where
 }
 
 /// Was the whole record decoded?
-fn check(item: &Item) -> Result<()> {
+pub(crate) fn check(item: &Item) -> Result<()> {
     let whole = item.text.len() == 100 && item.n >= 0 && item.created.len() == 24 && item.updated.len() == 24;
     ensure!(whole && item.id.len() == 15, "the server answered another record: {item:?}");
     Ok(())

@@ -3,13 +3,17 @@
 mod bare;
 mod bare_stream;
 mod calls;
+mod events;
 mod machine;
 mod measure;
 mod profile;
+mod reconnect;
+mod replay;
 mod report;
 mod soak;
 mod stage;
 mod transfer;
+mod writer;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -18,7 +22,7 @@ use lexopt::prelude::{Long, Value, ValueExt as _};
 
 use crate::{report::Report, stage::Stage};
 
-const USAGE: &str = "usage: picobase-bench rust [--out FILE] [--strict] [--only TEXT]
+const USAGE: &str = "usage: picobase-bench rust|realtime [--out FILE] [--strict] [--only TEXT]
        picobase-bench soak [--out FILE] [--minutes N]";
 
 /// What the command line says.
@@ -37,10 +41,20 @@ fn main() -> Result<ExitCode> {
     let command = words.next().unwrap_or_default();
     let rest: Vec<OsString> = words.collect();
     match command.to_str() {
-        Some("rust") => rust(&parse(rest)?),
+        Some("rust") => measure(&parse(rest)?, |report| {
+            let stage = Stage::set()?;
+            calls::measure(&stage, report)?;
+            transfer::measure(&stage, report)
+        }),
+        Some("realtime") => measure(&parse(rest)?, |report| {
+            events::measure(report)?;
+            reconnect::measure(report)
+        }),
         Some("soak") => soak::run(rest),
-        // The two below are run by the bench itself and by whoever profiles it.
+        // Those below are run by the bench itself and by whoever profiles it.
         Some(transfer::COMMAND) => transfer::child(&rest).map(|()| ExitCode::SUCCESS),
+        Some(replay::COMMAND) => replay::child().map(|()| ExitCode::SUCCESS),
+        Some(writer::COMMAND) => writer::child(&rest).map(|()| ExitCode::SUCCESS),
         Some(profile::COMMAND) => profile::run(&rest).map(|()| ExitCode::SUCCESS),
         _ => bail!(USAGE),
     }
@@ -62,11 +76,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Options> {
 }
 
 /// Measures everything and tells about it.
-fn rust(options: &Options) -> Result<ExitCode> {
-    let stage = Stage::set()?;
+fn measure(options: &Options, rows: impl FnOnce(&mut Report) -> Result<()>) -> Result<ExitCode> {
     let mut report = Report::new(machine::describe(), &options.only);
-    calls::measure(&stage, &mut report)?;
-    transfer::measure(&stage, &mut report)?;
+    rows(&mut report)?;
     report.print();
     if let Some(out) = &options.out {
         report.write(out).with_context(|| format!("cannot write {}", out.display()))?;

@@ -76,10 +76,16 @@ impl Rounds {
 
 /// Median and quartiles.
 pub(crate) fn spread(values: impl Iterator<Item = f64>) -> Spread {
-    let mut values: Vec<f64> = values.collect();
+    let values: Vec<f64> = values.collect();
+    let at = |percent| percentile(&values, percent);
+    Spread { low: at(25), median: at(50), high: at(75) }
+}
+
+/// The value that so many percent of them do not exceed.
+pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    let at = |quarter: usize| values.get((values.len().saturating_sub(1)) * quarter / 4).copied().unwrap_or(f64::NAN);
-    Spread { low: at(1), median: at(2), high: at(3) }
+    values.get(values.len().saturating_sub(1) * percent / 100).copied().unwrap_or(f64::NAN)
 }
 
 /// User and system time of this process so far; zero where it is not known.

@@ -152,7 +152,7 @@ async fn whole(part: &str, work: impl Future<Output = Result<Findings>>) -> Vec<
 /// A plain reader that stays until the server ends its stream.
 async fn control(server: &Server, run: Run, topic: &str, limit: &str, must: Duration) -> Result<Findings> {
     let proxy = server.proxy().await;
-    let mut stream = BareStream::subscribe(&proxy.url, &[topic]).await?;
+    let mut stream = BareStream::subscribe(&reqwest::Client::new(), &proxy.url, &[topic]).await?;
     let start = Instant::now();
     let mut ended = None;
     while ended.is_none() {

@@ -9,6 +9,8 @@ use alloc::{
 };
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::{
     event::{EventAction, Origin, ResyncReason},
     machine::{Effect, Effects, ListenerId, Timing},
@@ -35,20 +37,21 @@ pub(super) struct Incoming {
 
 impl Incoming {
     pub(super) fn read(data: String) -> Incoming {
-        let json = match Json::from_body(data.clone().into()) {
-            Ok(json) => json,
-            Err(_) => Json::string(&data),
-        };
-        let hash = hash(data.as_bytes());
-        let [action, record] = json.peek(["action", "record"]);
-        let action = action.and_then(|action| action.as_str()).and_then(|word| EventAction::read(&word));
-        let (Some(action), Some(record)) = (action, record) else {
-            return Incoming { record: None, updated: None, hash, json };
-        };
-        match Peeked::at(&record, false) {
-            Some(Peeked { id, updated, hash }) => Incoming { record: Some((action, id)), updated, hash, json: record },
-            None => Incoming { record: None, updated: None, hash, json },
+        let data = Bytes::from(data);
+        if let Some(event) = Json::from_body(data.clone()).ok().as_ref().and_then(Incoming::event) {
+            return event;
         }
+        // A message of one's own may be any text, also one that only begins like JSON.
+        let json = Json::parse(data.clone()).unwrap_or_else(|_| Json::string(&String::from_utf8_lossy(&data)));
+        Incoming { record: None, updated: None, hash: hash(&data), json }
+    }
+
+    /// What happened to a record, if it says that.
+    fn event(json: &Json) -> Option<Incoming> {
+        let [action, record] = json.peek(["action", "record"]);
+        let (action, record) = (EventAction::read(&action?.as_str()?)?, record?);
+        let Peeked { id, updated, hash } = Peeked::at(&record, false)?;
+        Some(Incoming { record: Some((action, id)), updated, hash, json: record })
     }
 }
 
@@ -83,6 +86,8 @@ pub(super) enum Source {
     Only,
     Older,
     Newer,
+    /// The only one, and not acknowledged yet: there may be a gap before it.
+    Early,
 }
 
 /// Messages that nothing tells apart, counted on both streams while there are two.
@@ -97,7 +102,7 @@ impl Overlap {
     fn is_first(&mut self, source: Source, hash: u64) -> bool {
         let (own, other) = match source {
             Source::Newer => (&mut self.newer, &self.older),
-            Source::Only | Source::Older => (&mut self.older, &self.newer),
+            Source::Only | Source::Older | Source::Early => (&mut self.older, &self.newer),
         };
         own.push(hash);
         let count = |all: &[u64]| all.iter().filter(|seen| **seen == hash).count();
@@ -147,6 +152,8 @@ pub(super) struct Feed {
     seen: Seen,
     /// The newest `updated` seen, in Unix milliseconds.
     cursor: Option<u64>,
+    /// The same of a stream before which something may have been missed.
+    ahead: Option<u64>,
     /// From where on events may have been missed.
     since: Option<u64>,
     /// When the stream that was lost was last heard.
@@ -183,6 +190,7 @@ impl Feed {
             auth_changed: false,
             seen: Seen::new(timing.tracked_max),
             cursor: None,
+            ahead: None,
             since: None,
             heard: None,
             gap: false,
@@ -251,6 +259,7 @@ impl Feed {
         }
         if !self.established {
             self.established = true;
+            self.settle();
             self.wants_baseline = self.listeners.iter().any(|listener| !listener.raw).then_some(now);
         }
         goes_on
@@ -271,23 +280,29 @@ impl Feed {
 
     fn begin_anew(&mut self) {
         self.seen.clear();
-        (self.cursor, self.since, self.heard, self.baseline) = (None, None, None, None);
+        (self.cursor, self.ahead, self.since, self.heard, self.baseline) = (None, None, None, None, None);
         (self.gap, self.wants_baseline) = (false, None);
         (self.unsure, self.unsure_at, self.asked) = (Vec::new(), None, Vec::new());
     }
 
     /// Events may have been missed since the stream was `heard`; it is there again.
     pub(super) fn missed(&mut self, heard: Duration, now: Duration, skew: Duration, out: &mut Effects) {
+        let cursor = self.cursor;
+        self.settle();
         self.tell_raw(out);
         if self.listeners.iter().all(|listener| listener.raw || listener.waiting) {
             return;
         }
         if let History::No(reason) = self.history {
             self.tell_all(out, Item::Resync(reason));
+            if reason == ResyncReason::NoListAccess {
+                // Rules change: what was refused may be allowed at the next gap.
+                (self.history, self.wants_baseline) = (History::Maybe, Some(now));
+            }
             return;
         }
         if let Target::All { .. } = self.topic.target {
-            let Some(cursor) = self.cursor else {
+            let Some(cursor) = cursor else {
                 self.tell_all(out, Item::Resync(ResyncReason::Unavailable));
                 self.wants_baseline = Some(now);
                 return;
@@ -300,13 +315,18 @@ impl Feed {
         (self.gap, self.fetches, self.fetch_at) = (true, 0, None);
     }
 
+    /// Nothing is missing before what the newer stream has brought.
+    pub(super) fn settle(&mut self) {
+        self.cursor = self.cursor.max(self.ahead.take());
+    }
+
     /// There is one stream again.
     pub(super) fn end_overlap(&mut self) {
         self.overlap = None;
     }
 
     pub(super) fn message(&mut self, source: Source, incoming: Incoming, now: Duration, out: &mut Effects) {
-        if source != Source::Only {
+        if matches!(source, Source::Older | Source::Newer) {
             self.overlap.get_or_insert_default();
         }
         let Incoming { record, updated, hash, json } = incoming;
@@ -320,7 +340,9 @@ impl Feed {
         let topic = self.topic.name.clone();
         let verdict = match updated {
             Some(updated) => {
-                self.cursor = self.cursor.max(Some(updated));
+                let is_ahead = matches!(source, Source::Newer | Source::Early);
+                let cursor = if is_ahead { &mut self.ahead } else { &mut self.cursor };
+                *cursor = (*cursor).max(Some(updated));
                 let version = Version { id: &id, updated, hash };
                 if action == EventAction::Delete { self.seen.delete(version) } else { self.seen.change(version) }
             }

@@ -172,6 +172,7 @@ impl Link {
         Some(match (&self.old, two) {
             (Some(_), _) => Source::Newer,
             (None, true) => Source::Older,
+            (None, false) if current.acked.is_none() => Source::Early,
             (None, false) => Source::Only,
         })
     }

@@ -323,8 +323,9 @@ impl Machine {
             Notice::OverlapOver { gap } => {
                 for feed in self.feeds.iter_mut() {
                     feed.end_overlap();
-                    if let (true, Some(heard)) = (feed.goes_on(), gap) {
-                        feed.missed(heard, now, skew, out);
+                    match gap {
+                        Some(heard) if feed.goes_on() => feed.missed(heard, now, skew, out),
+                        _ => feed.settle(),
                     }
                 }
             }

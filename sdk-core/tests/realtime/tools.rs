@@ -648,16 +648,7 @@ impl LiveList {
     pub(crate) async fn becomes(&self, fresh: impl Fn() -> Action<ListResult<Json>>) {
         let fresh = fresh().await.unwrap().items;
         let end = Instant::now() + CONVERGES_IN;
-        let sort = |l: &[Json]| {
-            l.iter()
-                .map(|r| {
-                    let mut m = r.members();
-                    m.sort_by(|a, b| a.0.cmp(&b.0));
-                    m
-                })
-                .collect::<Vec<_>>()
-        };
-        while sort(&self.fold.lock().unwrap().list) != sort(&fresh) {
+        while self.fold.lock().unwrap().list != fresh {
             let texts = |list: &[Json]| list.iter().map(|record| record.as_text().to_string()).collect::<Vec<_>>();
             assert!(Instant::now() < end, "{:#?} is not {:#?}", texts(&self.fold.lock().unwrap().list), texts(&fresh));
             tokio::time::sleep(ms(20)).await;

@@ -17,7 +17,7 @@ use crate::{
     client::Client,
     error::{Error, ErrorKind},
     json::Json,
-    realtime::{Handle, Item, Topic},
+    realtime::{Handle, Item, RealtimeState, Topic},
     records::{
         items,
         list::{MANY_MAX, id_filters},
@@ -255,7 +255,7 @@ impl Watch {
             if !self.signals.is_quiet() {
                 self.since.get_or_insert(now);
             }
-            if self.signals.ended {
+            if self.is_suspended() {
                 self.signals.hear().await?;
                 continue;
             }
@@ -264,6 +264,7 @@ impl Watch {
             // Of many events only the first says anything about when the check is due.
             while !self.signals.renewed && !self.signals.ended && (self.since.is_some() || self.signals.is_quiet()) {
                 match race(&mut timer, self.signals.hear()).await {
+                    Race::First(()) if self.is_suspended() => break,
                     Race::First(()) => {
                         self.signals.stale |= self.recheck_at <= due;
                         return Ok(());
@@ -272,6 +273,12 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Nothing is asked while the session has ended, or while nobody looks at the page, which would keep the instance
+    /// awake. Afterwards the stream comes back, which is a signal.
+    fn is_suspended(&self) -> bool {
+        self.signals.ended || self.client.realtime.current_state() == RealtimeState::Suspended
     }
 
     fn due(&self) -> Duration {
@@ -285,7 +292,7 @@ impl Watch {
             // Somebody may have signed in since the call was made.
             (ErrorKind::SessionExpired, _) if self.signals.renewed => {}
             (ErrorKind::SessionExpired, _) => self.signals.end(error)?,
-            (_, 400 | 403 | 404) => return Err(Stop::Told(error)),
+            (_, 400 | 401 | 403 | 404) => return Err(Stop::Told(error)),
             _ => {}
         }
         self.signals.stale = true;

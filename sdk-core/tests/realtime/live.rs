@@ -5,7 +5,7 @@ use picobase::{
     Client, ErrorKind, Json, Record,
     action::Action,
     live::{Live, LiveChange, LiveEvent, LiveQuery},
-    realtime::{RealtimeOptions, RealtimeState},
+    realtime::{NetworkHint, RealtimeOptions, RealtimeState},
     records::ListResult,
 };
 use picobase_testkit::{Cut, LoggedRequest, Proxy, Server};
@@ -369,6 +369,48 @@ async fn restarts_and_cuts_while_another_client_writes() {
     assert_eq!(lists.iter().map(LiveList::errors).sum::<usize>(), 0);
 }
 
+/// Filter, sort and limit.
+type Wish = (&'static str, &'static str, u32);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_and_calls_that_break_all_the_time() {
+    let scene = Scene::with(|options| {
+        (options.liveness, options.max_age, options.overlap, options.queue_max) = (ms(700), ms(1500), ms(100), 40);
+    })
+    .await;
+    let wishes: [Wish; 4] = [
+        ("n < 300", "-updated,id", 500),
+        ("n > 20 && title ~ '1'", "title,id", 100),
+        ("id != ''", "-created,-n,id", 5),
+        ("status = 'draft'", "@rowid", 500),
+    ];
+    let writers = [7, 8, 9].map(|beat| Writer::paced(&scene.server.direct_url, ms(beat)));
+    let mut lists = Vec::new();
+    for (filter, sort, limit) in wishes {
+        let query = scene.live("posts").filter(filter).sort(sort).limit(limit);
+        // Nothing may be owed to a recheck; a call that is stalled is given up after this time.
+        lists.push(LiveList::start(query.recheck_every(s(3600)).timeout(s(3)).await.unwrap()));
+    }
+    for (how, path) in
+        [(Cut::Reset, "realtime"), (Cut::Close, "records"), (Cut::Stall, "realtime"), (Cut::Stall, "records")]
+    {
+        let before: Vec<usize> = lists.iter().map(LiveList::changes).collect();
+        until(s(20), "more changes of all", || async {
+            lists.iter().zip(&before).all(|(list, before)| list.changes() > before + 5)
+        })
+        .await;
+        scene.proxy.cut_path(how, path).await;
+    }
+    for writer in &writers {
+        writer.stop().await;
+    }
+    for (list, (filter, sort, limit)) in lists.iter().zip(wishes) {
+        let other = client(&scene.server.direct_url).collection("posts").typed::<Json>();
+        list.becomes(|| other.get_list(1, limit).filter(filter).sort(sort)).await;
+        assert_eq!(list.errors(), 0);
+    }
+}
+
 #[tokio::test]
 async fn many_live_queries_share_one_stream_and_one_topic() {
     let scene = Scene::new().await;
@@ -509,6 +551,21 @@ async fn nothing_is_left_of_a_live_query_that_is_dropped() {
     assert_eq!(scene.list_calls("posts").await.0, 1, "it was checking");
     drop(story);
     until(s(5), "nothing is left", gone).await;
+}
+
+#[tokio::test]
+async fn nothing_is_asked_while_nobody_looks() {
+    let scene = Scene::new().await;
+    let mut story = Story::begin(scene.live("posts").recheck_every(ms(100))).await;
+    scene.client.realtime().hint(NetworkHint::Hidden);
+    let realtime = scene.client.realtime();
+    until(s(5), "suspended", || async { realtime.state() == RealtimeState::Suspended }).await;
+    scene.proxy.clear_requests().await;
+    scene.post(json!({"title": "a"})).await;
+    assert!(tokio::time::timeout(ms(500), story.live.next()).await.is_err());
+    assert_eq!(scene.list_calls("posts").await.0, 0);
+    scene.client.realtime().hint(NetworkHint::Visible);
+    story.tells(&["enter 0 a"]).await;
 }
 
 #[tokio::test]

@@ -62,12 +62,18 @@ impl Ground {
 
     /// Cuts the stream, and lets it come back when `work` is done: what that writes is missed.
     pub(crate) async fn gap<F: Future>(&self, work: F) -> F::Output {
+        self.gap_then(json!([]), work).await
+    }
+
+    /// The same with faults from then on.
+    pub(crate) async fn gap_then<F: Future>(&self, faults: Value, work: F) -> F::Output {
         let (streams, submits) = (self.streams().await, self.submits().await);
-        self.proxy.faults(json!([{"method": "GET", "path": "/api/realtime", "action": {"type": "stall"}}])).await;
+        let stall = json!([{"method": "GET", "path": "/api/realtime", "action": {"type": "stall"}}]);
+        self.proxy.faults(stall).await;
         assert_eq!(self.proxy.cut_path(Cut::Reset, "/api/realtime").await, 1, "one stream");
         self.proxy.wait_for(streams + 1, s(10), is_stream).await;
         let output = work.await;
-        self.proxy.clear_faults().await;
+        self.proxy.faults(faults).await;
         self.proxy.cut_path(Cut::Reset, "/api/realtime").await;
         self.proxy.wait_for(submits + 1, s(10), |r| is_submit(r) && r.status.is_some()).await;
         output

@@ -448,7 +448,7 @@ impl Feed {
             Need::Baseline if now.saturating_sub(self.baseline_since) > skew => {}
             Need::Baseline => self.set_baseline(found, now),
             Need::CatchUp => self.catch_up(found, now, skew, out),
-            Need::Recheck => self.recheck(found, out),
+            Need::Recheck => self.recheck(found, skew, out),
         }
     }
 
@@ -481,7 +481,7 @@ impl Feed {
                 _ => self.tell_found(out, EventAction::Update, peeked.id, record),
             }
         }
-        self.tell_gone(found, out);
+        self.tell_gone(found, skew, out);
         if let Target::One { .. } = self.topic.target {
             self.set_baseline(found, now);
         }
@@ -494,18 +494,18 @@ impl Feed {
         }
     }
 
-    fn recheck(&mut self, found: &Found, out: &mut Effects) {
+    fn recheck(&mut self, found: &Found, skew: Duration, out: &mut Effects) {
         for record in &found.records {
             let Some(peeked) = self.peek(record) else { continue };
             if self.seen.correct(peeked.version()).is_news() {
                 self.tell_found(out, EventAction::Update, peeked.id, record);
             }
         }
-        self.tell_gone(found, out);
+        self.tell_gone(found, skew, out);
     }
 
     /// Those that are no longer there, for those who knew of them.
-    fn tell_gone(&mut self, found: &Found, out: &mut Effects) {
+    fn tell_gone(&mut self, found: &Found, skew: Duration, out: &mut Effects) {
         for id in &found.gone {
             if !self.is_own(id) {
                 continue;
@@ -513,7 +513,10 @@ impl Feed {
             let known = match self.seen.gone(id, self.asked_at) {
                 Some(turn) => turn,
                 // Whoever asks for one record knows of it, unless it was not there in the beginning.
-                None if !self.is_all() && !self.seen.knows(id) && !self.was_absent() => u64::MAX,
+                None if !self.is_all() && !self.seen.knows(id) && !self.was_absent(skew) => {
+                    self.seen.delete(Version { id, updated: 0, hash: 0 });
+                    u64::MAX
+                }
                 None => continue,
             };
             let json = Json::object([
@@ -527,18 +530,20 @@ impl Feed {
         }
     }
 
-    fn was_absent(&self) -> bool {
-        self.baseline.as_ref().is_some_and(|baseline| baseline.record.is_none())
+    /// What was there when the topic was acknowledged. That can only be told where the stream was heard a while later:
+    /// else an event may have been on its way when it was lost.
+    fn proved_baseline(&self, skew: Duration) -> Option<&Baseline> {
+        let heard = self.heard?;
+        self.baseline.as_ref().filter(|baseline| heard.saturating_sub(baseline.at) >= skew)
     }
 
-    /// Was the record like this when the topic was acknowledged? That can only be told where the stream was heard a
-    /// while later: else an event may have been on its way when it was lost.
+    fn was_absent(&self, skew: Duration) -> bool {
+        self.proved_baseline(skew).is_some_and(|baseline| baseline.record.is_none())
+    }
+
+    /// Was the record like this when the topic was acknowledged?
     fn was_before(&self, peeked: &Peeked, skew: Duration) -> bool {
-        let Some(baseline) = &self.baseline else { return false };
-        let proved = self.heard.is_some_and(|heard| heard.saturating_sub(baseline.at) >= skew);
-        if !proved || self.seen.knows(&peeked.id) {
-            return false;
-        }
+        let Some(baseline) = self.proved_baseline(skew).filter(|_| !self.seen.knows(&peeked.id)) else { return false };
         match self.topic.target {
             Target::One { .. } => baseline.record == Some((peeked.updated.unwrap_or_default(), peeked.hash)),
             _ => peeked.updated.is_some_and(|updated| updated <= baseline.newest),

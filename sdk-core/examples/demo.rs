@@ -107,7 +107,7 @@ async fn refused(client: &Client, post: &Post) -> Result<(), picobase::Error> {
 }
 
 async fn cold_start(client: &Client, kit: &Testkit) -> Result<(), picobase::Error> {
-    println!("the instance falls asleep for 3 seconds, while 20 calls are made:");
+    println!("the instance falls asleep for 2 seconds, while 20 calls are made:");
     let server = kit.default_server();
     server.kill().await;
     let started = std::time::Instant::now();
@@ -116,7 +116,7 @@ async fn cold_start(client: &Client, kit: &Testkit) -> Result<(), picobase::Erro
         let posts = client.collection("posts");
         calls.spawn(async move { posts.create(&json!({"title": format!("written while asleep {n}")})).await });
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     server.start().await;
     let results = calls.join_all().await;
     let done = results.iter().filter(|result| result.is_ok()).count();

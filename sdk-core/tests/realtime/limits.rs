@@ -101,7 +101,7 @@ async fn what_is_acknowledged_is_what_is_wanted_in_the_end() {
     for n in 0..200_u32 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let topic = format!("topic {:02}", (random >> 33) % 20);
-        if (random >> 40) % 2 == 0 {
+        if (random >> 40).is_multiple_of(2) {
             let subscribing = tokio::spawn(realtime.subscribe(&topic).into_future());
             asked.push((topic, subscribing));
         } else if let Some(subscriptions) = held.get_mut(&topic) {

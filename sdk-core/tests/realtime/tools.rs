@@ -29,7 +29,7 @@ use picobase_testkit::{LoggedRequest, Proxy, Server};
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
-use crate::common::{builder, client, kit};
+use crate::common::{builder, client, kit, within};
 
 /// How long a state may take to be that of the server once nothing is written any more.
 const CONVERGES_IN: Duration = Duration::from_secs(10);
@@ -368,7 +368,7 @@ impl Watch {
 
     /// Waits for the end of the events, which somebody has unsubscribed.
     pub(crate) async fn ended(mut self) -> Report {
-        tokio::time::timeout(s(5), &mut self.task).await.expect("the events have no end").unwrap();
+        within(5, &mut self.task).await.unwrap();
         self.report()
     }
 

@@ -326,23 +326,49 @@ async fn signing_in_and_out_turns_the_list_into_that_of_the_user() {
     assert_eq!(text(&story.list[1], "id"), late);
 }
 
-#[tokio::test]
-async fn a_session_that_ends_is_told_once_and_the_list_goes_on_after_the_next_sign_in() {
+/// A list of what only users see, and a session that the server has made void.
+async fn void_session() -> (Scene, Story) {
     let scene = Scene::new().await;
     let session = scene.client.auth().sign_up("ada@example.com", password()).await.unwrap().unwrap();
     scene.create("published_only", json!({"title": "closed", "public": false})).await;
-    let mut story = Story::begin(scene.live("published_only").sort("title")).await;
-    assert_eq!(titles(&story.list), ["closed"]);
+    scene.create("published_only", json!({"title": "open", "public": true})).await;
+    let story = Story::begin(scene.live("published_only").sort("title")).await;
+    assert_eq!(titles(&story.list), ["closed", "open"]);
     // Another password makes all tokens of the user void.
     let other = json!({"password": "another password", "passwordConfirm": "another password"});
     scene.other.collection("users").update(&session.user_id(), &other).await.unwrap();
-    scene.proxy.cut(Cut::Reset).await;
+    (scene, story)
+}
+
+async fn told_that_the_session_has_ended(story: &mut Story) {
     let error = within(20, story.live.next()).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SessionExpired);
+    assert!(tokio::time::timeout(ms(300), story.live.next()).await.is_err(), "once");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_is_told_once_and_the_list_goes_on_after_the_next_sign_in() {
+    let (scene, mut story) = void_session().await;
+    scene.proxy.cut(Cut::Reset).await;
+    told_that_the_session_has_ended(&mut story).await;
     scene.create("published_only", json!({"title": "also", "public": false})).await;
-    assert!(tokio::time::timeout(ms(300), story.live.next()).await.is_err(), "nothing is told without a session");
     scene.client.auth().sign_in("ada@example.com", "another password").await.unwrap();
     story.tells(&["enter 0 also"]).await;
+}
+
+#[tokio::test]
+async fn a_session_that_ends_during_a_check_is_told_too_and_a_guest_sees_less() {
+    let (scene, mut story) = void_session().await;
+    let path = "/api/collections/published_only/records";
+    scene.proxy.faults(json!([{"method": "GET", "path": path, "times": 1, "action": {"type": "stall"}}])).await;
+    scene.create("published_only", json!({"title": "also", "public": true})).await;
+    tokio::join!(told_that_the_session_has_ended(&mut story), async {
+        // The second list call after that of the snapshot is the check.
+        scene.proxy.wait_for(2, s(5), |request| request.path == path).await;
+        scene.proxy.cut_path(Cut::Reset, "/realtime").await;
+    });
+    scene.client.auth().sign_out().await.unwrap();
+    story.tells(&["leave 0 closed", "enter 0 also"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::{
     event::{EventAction, Origin, ResyncReason},
     machine::{Effect, Effects, ListenerId, Timing},
+    overlap::Overlap,
     queue::Item,
     seen::{Seen, Verdict, Version, hash},
     topic::{Target, Topic},
@@ -90,26 +91,6 @@ pub(super) enum Source {
     Early,
 }
 
-/// Messages that nothing tells apart, counted on both streams while there are two.
-#[derive(Default)]
-struct Overlap {
-    older: Vec<u64>,
-    newer: Vec<u64>,
-}
-
-impl Overlap {
-    /// Is this the first stream on which the message came, for the so many-eth time?
-    fn is_first(&mut self, source: Source, hash: u64) -> bool {
-        let (own, other) = match source {
-            Source::Newer => (&mut self.newer, &self.older),
-            Source::Only | Source::Older | Source::Early => (&mut self.older, &self.newer),
-        };
-        own.push(hash);
-        let count = |all: &[u64]| all.iter().filter(|seen| **seen == hash).count();
-        count(own) > count(other)
-    }
-}
-
 /// Can what was missed be fetched?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum History {
@@ -164,7 +145,7 @@ pub(super) struct Feed {
     wants_baseline: Option<Duration>,
     baseline_since: Duration,
     history: History,
-    overlap: Option<Overlap>,
+    overlap: Overlap,
     unsure: Vec<String>,
     unsure_at: Option<Duration>,
     /// Of which the server is being asked.
@@ -198,7 +179,7 @@ impl Feed {
             wants_baseline: None,
             baseline_since: Duration::ZERO,
             history,
-            overlap: None,
+            overlap: Overlap::default(),
             unsure: Vec::new(),
             unsure_at: None,
             asked: Vec::new(),
@@ -321,17 +302,14 @@ impl Feed {
     }
 
     /// There is one stream again.
-    pub(super) fn end_overlap(&mut self) {
-        self.overlap = None;
+    pub(super) fn end_overlap(&mut self, now: Duration, late: Duration) {
+        self.overlap.end(now, late);
     }
 
     pub(super) fn message(&mut self, source: Source, incoming: Incoming, now: Duration, out: &mut Effects) {
-        if matches!(source, Source::Older | Source::Newer) {
-            self.overlap.get_or_insert_default();
-        }
         let Incoming { record, updated, hash, json } = incoming;
         let Some((action, id)) = record else {
-            if self.is_first(source, hash) {
+            if self.overlap.is_first(source, hash, now) {
                 self.tell_everyone(out, &Item::Message { topic: self.topic.name.clone(), data: json });
             }
             return;
@@ -348,7 +326,7 @@ impl Feed {
             }
             None => {
                 self.has_no_history();
-                if self.is_first(source, hash) { Verdict::Later } else { Verdict::Old }
+                if self.overlap.is_first(source, hash, now) { Verdict::Later } else { Verdict::Old }
             }
         };
         if verdict == Verdict::Unsure {
@@ -375,10 +353,6 @@ impl Feed {
     fn doubt(&mut self, id: String, now: Duration) {
         self.unsure.push(id);
         self.unsure_at = Some(now.saturating_add(UNSURE_WAIT));
-    }
-
-    fn is_first(&mut self, source: Source, hash: u64) -> bool {
-        self.overlap.as_mut().is_none_or(|overlap| overlap.is_first(source, hash))
     }
 
     /// What should be fetched now.

@@ -321,8 +321,9 @@ impl Machine {
                 }
             }
             Notice::OverlapOver { gap } => {
+                let late = self.timing.overlap / 2;
                 for feed in self.feeds.iter_mut() {
-                    feed.end_overlap();
+                    feed.end_overlap(now, late);
                     match gap {
                         Some(heard) if feed.goes_on() => feed.missed(heard, now, skew, out),
                         _ => feed.settle(),

@@ -19,6 +19,7 @@ mod hub;
 mod link;
 mod machine;
 mod options;
+mod overlap;
 mod queue;
 mod running;
 mod seen;

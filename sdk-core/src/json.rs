@@ -84,6 +84,10 @@ impl Json {
         self.text
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+
     /// `null`.
     ///
     /// ```
@@ -180,13 +184,7 @@ impl Json {
     /// The members of these names, found in one pass.
     pub(crate) fn peek<const N: usize>(&self, names: [&str; N]) -> [Option<Json>; N] {
         let mut found = names.map(|_| None);
-        self.each_member(|key, value| {
-            for (slot, name) in found.iter_mut().zip(names) {
-                if key_is(key, name) {
-                    *slot = Some(value);
-                }
-            }
-        });
+        self.each_member(|key, value| note(&mut found, names, key, value));
         found.map(|value| value.map(|value| self.slice(value)))
     }
 
@@ -380,33 +378,53 @@ impl Json {
         }
     }
 
-    /// Calls `visit` with the raw key and the raw value of each member.
-    fn each_member<'a>(&'a self, mut visit: impl FnMut(&'a [u8], &'a [u8])) {
-        let mut scan = Scan::new(&self.text);
-        if !scan.eat(b'{') || scan.eat(b'}') {
-            return;
-        }
-        loop {
+    /// The member `outer` and, where it is an object, its members of these names, found in one pass with the string
+    /// `beside` it.
+    pub(crate) fn peek_into<const N: usize>(
+        &self,
+        beside: &str,
+        outer: &str,
+        names: [&str; N],
+    ) -> Option<(Json, Json, [Option<Json>; N])> {
+        let (mut string, mut found) = (None, None);
+        Scan::new(&self.text).members(|key, scan| {
+            if !key_is(key, outer) {
+                let value = scan.value()?;
+                if key_is(key, beside) {
+                    string = Some(value);
+                }
+                return Some(());
+            }
             scan.blanks();
-            let Some(key) = scan.string() else { return };
-            if !scan.eat(b':') {
-                return;
-            }
-            let Some(value) = scan.value() else { return };
-            visit(key, value);
-            if !scan.eat(b',') {
-                return;
-            }
-        }
+            let start = scan.rest;
+            let mut inner = names.map(|_| None);
+            scan.members(|key, scan| {
+                let value = scan.value()?;
+                note(&mut inner, names, key, value);
+                Some(())
+            })?;
+            found = Some((raw(start, scan.rest)?, inner));
+            Some(())
+        });
+        let (object, inner) = found?;
+        Some((self.slice(string?), self.slice(object), inner.map(|value| value.map(|value| self.slice(value)))))
     }
 
-    /// A part of this text; shares the buffer.
+    /// Calls `visit` with the raw key and the raw value of each member.
+    fn each_member<'a>(&'a self, mut visit: impl FnMut(&'a [u8], &'a [u8])) {
+        Scan::new(&self.text).members(|key, scan| {
+            visit(key, scan.value()?);
+            Some(())
+        });
+    }
+
     /// The items of a page; none where this is no page.
     #[cfg(not(feature = "std"))]
     pub(crate) fn page_items(&self) -> Option<Vec<Json>> {
         self.get("items").map(|items| items.items())
     }
 
+    /// A part of this text; shares the buffer.
     fn slice(&self, part: &[u8]) -> Json {
         Json { text: self.text.slice_ref(part) }
     }
@@ -460,26 +478,18 @@ impl<'a> Scan<'a> {
 
     /// The next string's raw inside.
     fn string(&mut self) -> Option<&'a [u8]> {
-        if self.peek() != Some(b'"') {
-            return None;
-        }
-        self.skip(1);
-        let start = self.rest;
+        let start = self.rest.strip_prefix(b"\"")?;
         let mut len = 0usize;
         loop {
-            let step = self.rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f))?;
+            let rest = start.get(len..)?;
+            let step = plain_length(rest);
             len = len.saturating_add(step);
-            self.skip(step);
-            match self.peek()? {
+            match rest.get(step)? {
                 b'"' => {
-                    self.skip(1);
+                    self.rest = rest.get(step.saturating_add(1)..)?;
                     return start.get(..len);
                 }
-                b'\\' => {
-                    self.rest.get(1)?;
-                    self.skip(2);
-                    len = len.saturating_add(2);
-                }
+                b'\\' => len = len.saturating_add(2),
                 _ => return None,
             }
         }
@@ -489,7 +499,7 @@ impl<'a> Scan<'a> {
     fn value(&mut self) -> Option<&'a [u8]> {
         self.blanks();
         let start = self.rest;
-        let mut nesting: Vec<u8> = Vec::new();
+        let mut nesting = Nesting::default();
         loop {
             self.blanks();
             match self.peek()? {
@@ -498,11 +508,8 @@ impl<'a> Scan<'a> {
                 }
                 open @ (b'{' | b'[') => {
                     self.skip(1);
-                    nesting.push(if open == b'{' { b'}' } else { b']' });
-                    if nesting.len() > MAX_DEPTH {
-                        return None;
-                    }
-                    if self.begins_member(&nesting)? {
+                    nesting.open(open)?;
+                    if self.begins_member(nesting.close()?)? {
                         continue;
                     }
                 }
@@ -510,28 +517,48 @@ impl<'a> Scan<'a> {
             }
             // After a value: close what ends here, then go on behind the comma.
             loop {
-                if nesting.is_empty() {
-                    return raw(start, self.rest);
-                }
+                let Some(close) = nesting.close() else { return raw(start, self.rest) };
                 self.blanks();
-                if self.peek()? == b',' {
-                    self.skip(1);
-                    self.begins_member(&nesting)?;
-                    break;
+                match self.peek()? {
+                    b',' => {
+                        self.skip(1);
+                        self.begins_member(close)?;
+                        break;
+                    }
+                    byte if byte == close => {
+                        self.skip(1);
+                        nesting.end();
+                    }
+                    _ => return None,
                 }
-                if nesting.last().copied() != self.peek() {
-                    return None;
-                }
-                self.skip(1);
-                nesting.pop();
+            }
+        }
+    }
+
+    /// Walks the object that is next. `visit` gets each raw key and goes past its value; without one it ends.
+    fn members(&mut self, mut visit: impl FnMut(&'a [u8], &mut Self) -> Option<()>) -> Option<()> {
+        if !self.eat(b'{') {
+            return None;
+        }
+        if self.eat(b'}') {
+            return Some(());
+        }
+        loop {
+            self.blanks();
+            let key = self.string()?;
+            if !self.eat(b':') {
+                return None;
+            }
+            visit(key, self)?;
+            if !self.eat(b',') {
+                return self.eat(b'}').then_some(());
             }
         }
     }
 
     /// Inside an object: skips the key and the colon. Says whether a value is next (an empty bracket has none).
-    fn begins_member(&mut self, nesting: &[u8]) -> Option<bool> {
+    fn begins_member(&mut self, close: u8) -> Option<bool> {
         self.blanks();
-        let close = nesting.last().copied()?;
         if self.peek()? == close {
             return Some(false);
         }
@@ -556,6 +583,55 @@ impl<'a> Scan<'a> {
         self.skip(end);
         known.then_some(())
     }
+}
+
+/// Which brackets are open: a bit for each, set for objects. No more fit than [`MAX_DEPTH`].
+#[derive(Default)]
+struct Nesting {
+    objects: u128,
+    depth: usize,
+}
+
+impl Nesting {
+    /// None where that is too deep.
+    fn open(&mut self, bracket: u8) -> Option<()> {
+        self.depth = self.depth.checked_add(1).filter(|depth| *depth <= MAX_DEPTH)?;
+        self.objects = (self.objects << 1) | u128::from(bracket == b'{');
+        Some(())
+    }
+
+    /// What closes the innermost.
+    fn close(&self) -> Option<u8> {
+        (self.depth > 0).then_some(if self.objects & 1 == 1 { b'}' } else { b']' })
+    }
+
+    fn end(&mut self) {
+        self.objects >>= 1;
+        self.depth = self.depth.saturating_sub(1);
+    }
+}
+
+/// How many bytes of a string's inside come before a quote, a backslash or a control character.
+fn plain_length(bytes: &[u8]) -> usize {
+    // Eight bytes at a time: the lowest marked bit stands in the first byte that ends them.
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let is = |word: u64, byte: u8| {
+        let same = word ^ (EACH * u64::from(byte));
+        same.wrapping_sub(EACH) & !same
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut plain = 0usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(EACH * 0x20) & !word;
+        let marks = (is(word, b'"') | is(word, b'\\') | control) & (EACH * 0x80);
+        if marks != 0 {
+            return plain.saturating_add((marks.trailing_zeros() / 8) as usize);
+        }
+        plain = plain.saturating_add(8);
+    }
+    let end = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f));
+    plain.saturating_add(end.unwrap_or(rest.len()))
 }
 
 /// What lies between the start of a text and its rest.
@@ -622,14 +698,27 @@ fn whole_number(text: &str) -> Option<i64> {
     if negative { value.checked_neg() } else { Some(value) }
 }
 
+/// Keeps a member's value where its name is one of these. The last one of a name wins.
+fn note<'a, const N: usize>(found: &mut [Option<&'a [u8]>; N], names: [&str; N], key: &[u8], value: &'a [u8]) {
+    for (slot, name) in found.iter_mut().zip(names) {
+        if key_is(key, name) {
+            *slot = Some(value);
+        }
+    }
+}
+
 /// Compares a raw key with a name.
 fn key_is(raw: &[u8], name: &str) -> bool {
-    raw == name.as_bytes() || (raw.contains(&b'\\') && unescape(raw) == name)
+    // Escaped it is longer.
+    raw == name.as_bytes() || (raw.len() > name.len() && raw.contains(&b'\\') && unescape(raw) == name)
 }
 
 /// Undoes the escapes of RFC 8259 §7. Broken surrogates become U+FFFD.
 fn unescape(raw: &[u8]) -> String {
     let text = core::str::from_utf8(raw).unwrap_or_default();
+    if !raw.contains(&b'\\') {
+        return text.to_string();
+    }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -779,7 +868,7 @@ mod serde_impl {
         /// # Ok::<(), picobase::Error>(())
         /// ```
         pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
-            serde_json::from_slice(&self.text)
+            serde_json::from_str(self.as_text())
                 .map_err(|e| Error::decode(&alloc::format!("the answer does not fit: {e}"), self.as_text()))
         }
 

@@ -155,8 +155,10 @@ impl Hub {
             for input in inputs {
                 s.machine.handle(now, random, input);
             }
-            if s.machine.deadline().is_some_and(|at| at <= now) {
+            let mut deadline = s.machine.deadline();
+            if deadline.is_some_and(|at| at <= now) {
                 s.machine.handle(now, random, Input::Tick);
+                deadline = s.machine.deadline();
             }
             let mut effects = s.machine.take_effects();
             effects.retain_mut(|effect| !s.deliver(effect, &mut wakers));
@@ -169,7 +171,7 @@ impl Hub {
             if over {
                 s.running = false;
             }
-            (Todo { effects, deadline: s.machine.deadline(), over }, core::mem::take(&mut s.spawned))
+            (Todo { effects, deadline, over }, core::mem::take(&mut s.spawned))
         });
         wakers.into_iter().for_each(Waker::wake);
         spawned.into_iter().for_each(|work| runtime.spawn(work));

@@ -158,7 +158,11 @@ impl Decoder {
                 None => self.data = Some(text.into_owned()),
             },
             b"event" => self.event = text.into_owned(),
-            b"id" if !text.contains('\0') => self.id = text.into_owned(),
+            b"id" if !text.contains('\0') => {
+                // The same with every message, as a rule.
+                self.id.clear();
+                self.id.push_str(&text);
+            }
             b"retry" if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
                 // More digits than fit mean for ever.
                 self.retry = Some(Duration::from_millis(text.parse().unwrap_or(u64::MAX)));

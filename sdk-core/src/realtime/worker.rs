@@ -19,7 +19,9 @@ use super::{
 use crate::{client::Client, error::Error, runtime::BoxFuture, sync::boxed};
 
 /// How many rounds are gone before other tasks get their turn.
-const ROUNDS_MAX: usize = 32;
+const ROUNDS_MAX: usize = 8;
+/// How many pieces of a stream are read in one round.
+const READS_MAX: usize = 4;
 
 /// What one step of a stream brings.
 enum Step {
@@ -43,6 +45,8 @@ pub(super) struct Worker {
     session_listener: Option<u64>,
     /// What came in when it was the others' turn.
     inputs: Vec<Input>,
+    /// Something is new and must be polled for the first time, or has more to say.
+    unpolled: bool,
     over: bool,
     _running: Running,
 }
@@ -56,6 +60,7 @@ impl Worker {
             timer: None,
             session_listener: None,
             inputs: Vec::new(),
+            unpolled: true,
             over: false,
             _running: Running::new(&client.shared),
         }
@@ -105,23 +110,29 @@ impl Worker {
     /// Polls all that is under way.
     fn collect(&mut self, cx: &mut Context<'_>) -> Vec<Input> {
         let mut inputs = Vec::new();
-        self.streams.retain_mut(|(id, step)| match step.as_mut().poll(cx) {
-            Poll::Pending => true,
-            Poll::Ready(Step::End(error)) => {
-                inputs.push(Input::Closed { stream: *id, error });
-                false
+        let mut unpolled = false;
+        self.streams.retain_mut(|(id, step)| {
+            for _ in 0..READS_MAX {
+                match step.as_mut().poll(cx) {
+                    Poll::Pending => return true,
+                    Poll::Ready(Step::End(error)) => {
+                        inputs.push(Input::Closed { stream: *id, error });
+                        return false;
+                    }
+                    Poll::Ready(Step::Open(stream)) => {
+                        inputs.push(Input::Opened { stream: *id });
+                        *step = boxed(read(stream));
+                    }
+                    Poll::Ready(Step::Read(stream, messages)) => {
+                        inputs.extend(messages.into_iter().map(|message| input(*id, message)));
+                        *step = boxed(read(stream));
+                    }
+                }
             }
-            Poll::Ready(Step::Open(stream)) => {
-                inputs.push(Input::Opened { stream: *id });
-                *step = boxed(read(stream));
-                true
-            }
-            Poll::Ready(Step::Read(stream, messages)) => {
-                inputs.extend(messages.into_iter().map(|message| input(*id, message)));
-                *step = boxed(read(stream));
-                true
-            }
+            unpolled = true;
+            true
         });
+        self.unpolled = unpolled;
         self.tasks.retain_mut(|task| match task.work.as_mut().poll(cx) {
             Poll::Pending => true,
             Poll::Ready(input) => {
@@ -141,9 +152,11 @@ impl Worker {
     fn set_timer(&mut self, deadline: Option<Duration>) {
         match (deadline, &self.timer) {
             (None, _) => self.timer = None,
-            (Some(at), Some((old, _))) if *old == at => {}
+            // An early tick does no harm, and most deadlines move away with every message.
+            (Some(at), Some((old, _))) if *old <= at => {}
             (Some(at), _) => {
                 let runtime = &self.client.shared.runtime;
+                self.unpolled = true;
                 self.timer = Some((at, runtime.sleep(at.saturating_sub(runtime.uptime()))));
             }
         }
@@ -156,14 +169,18 @@ impl Future for Worker {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.listen_to_the_session();
-        for _ in 0..ROUNDS_MAX {
+        for round in 0..ROUNDS_MAX {
             let todo = this.client.realtime.process(&this.client, mem::take(&mut this.inputs), cx);
             if todo.over {
                 this.over = true;
                 return Poll::Ready(());
             }
+            this.unpolled |= round == 0 || !todo.effects.is_empty();
             todo.effects.into_iter().for_each(|effect| this.perform(effect));
             this.set_timer(todo.deadline);
+            if !this.unpolled {
+                return Poll::Pending;
+            }
             this.inputs = this.collect(cx);
             if this.inputs.is_empty() {
                 return Poll::Pending;

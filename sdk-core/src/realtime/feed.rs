@@ -49,9 +49,9 @@ impl Incoming {
 
     /// What happened to a record, if it says that.
     fn event(json: &Json) -> Option<Incoming> {
-        let [action, record] = json.peek(["action", "record"]);
-        let (action, record) = (EventAction::read(&action?.as_str()?)?, record?);
-        let Peeked { id, updated, hash } = Peeked::at(&record, false)?;
+        let (action, record, fields) = json.peek_into("action", "record", Peeked::FIELDS)?;
+        let action = EventAction::read(&action.as_str()?)?;
+        let Peeked { id, updated, hash } = Peeked::read(fields, hash(record.as_bytes()))?;
         Some(Incoming { record: Some((action, id)), updated, hash, json: record })
     }
 }
@@ -64,11 +64,16 @@ struct Peeked {
 }
 
 impl Peeked {
+    const FIELDS: [&str; 2] = ["id", "updated"];
+
     /// `shuffled`: the order of the members means nothing.
     fn at(record: &Json, shuffled: bool) -> Option<Peeked> {
-        let [id, updated] = record.peek(["id", "updated"]);
+        let hash = if shuffled { hash_sorted(record) } else { hash(record.as_bytes()) };
+        Peeked::read(record.peek(Peeked::FIELDS), hash)
+    }
+
+    fn read([id, updated]: [Option<Json>; 2], hash: u64) -> Option<Peeked> {
         let updated = updated.and_then(|updated| updated.as_str()).and_then(|text| parse_date(&text));
-        let hash = if shuffled { hash_sorted(record) } else { hash(record.as_text().as_bytes()) };
         Some(Peeked { id: id?.as_str()?, updated, hash })
     }
 
@@ -78,7 +83,7 @@ impl Peeked {
 }
 
 fn hash_sorted(record: &Json) -> u64 {
-    hash(record.sorted().as_text().as_bytes())
+    hash(record.sorted().as_bytes())
 }
 
 /// Which stream a message came from, while one takes the place of another.

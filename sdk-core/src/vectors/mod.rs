@@ -4,6 +4,7 @@
 //! the vectors; where the core has a function for it, a case calls that function and nothing else.
 
 mod calls;
+mod realtime;
 mod sessions;
 mod streams;
 mod urls;
@@ -49,6 +50,7 @@ topics! {
     multipart: writes::multipart;
     batch: writes::batch;
     sse: streams::sse;
+    realtime: realtime::realtime;
 }
 
 fn folder() -> PathBuf {

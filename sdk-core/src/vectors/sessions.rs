@@ -132,12 +132,22 @@ fn cookie_options(given: &Value) -> CookieOptions {
     })
 }
 
-/// A clock that only the test moves. Time limits never pass; work that is spawned waits to be polled.
+/// A clock that only the test moves. Time limits never pass, unless it has timers; work that is spawned waits to be
+/// polled.
 #[derive(Default)]
 pub(super) struct FakeRuntime {
     now: AtomicU64,
+    /// Since when the client runs, in Unix milliseconds, where there are timers.
+    timers_since: Option<u64>,
+    timers: Mutex<Vec<Weak<Timer>>>,
     browser: AtomicBool,
     spawned: Mutex<Vec<BoxFuture<'static, ()>>>,
+}
+
+/// When it is due, and who waits for it.
+struct Timer {
+    at: u64,
+    waker: Mutex<Option<Waker>>,
 }
 
 impl FakeRuntime {
@@ -148,12 +158,32 @@ impl FakeRuntime {
         Arc::new(runtime)
     }
 
+    /// One whose timers go off when the test has moved the clock there. `now` in Unix milliseconds.
+    pub(super) fn with_timers(now: u64) -> Arc<FakeRuntime> {
+        let runtime = FakeRuntime { timers_since: Some(now), ..FakeRuntime::default() };
+        runtime.set_now_ms(now);
+        Arc::new(runtime)
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_timer(&self) -> Option<u64> {
+        let mut timers = self.timers.lock().unwrap();
+        timers.retain(|timer| timer.strong_count() > 0);
+        let due = |timer: &Weak<Timer>| Some(timer.upgrade()?.at).filter(|at| *at > self.now());
+        timers.iter().filter_map(due).min()
+    }
+
     pub(super) fn set_now(&self, seconds: u64) {
         self.set_now_ms(seconds * 1000);
     }
 
     pub(super) fn set_now_ms(&self, ms: u64) {
         self.now.store(ms, Ordering::Relaxed);
+        for timer in self.timers.lock().unwrap().iter().filter_map(Weak::upgrade).filter(|timer| timer.at <= ms) {
+            if let Some(waker) = timer.waker.lock().unwrap().take() {
+                waker.wake();
+            }
+        }
     }
 
     pub(super) fn set_browser(&self, browser: bool) {
@@ -167,11 +197,28 @@ impl Runtime for FakeRuntime {
     }
 
     fn uptime(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_millis(self.timers_since.map_or(0, |since| self.now() - since))
     }
 
-    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::pending())
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        if self.timers_since.is_none() {
+            return Box::pin(std::future::pending());
+        }
+        // A timer never goes off early.
+        let wait = u64::try_from(time.as_micros().div_ceil(1000)).unwrap();
+        let timer = Arc::new(Timer { at: self.now() + wait, waker: Mutex::new(None) });
+        self.timers.lock().unwrap().push(Arc::downgrade(&timer));
+        let over = wait == 0;
+        let mut waited = false;
+        Box::pin(poll_fn(move |cx| {
+            let woken = waited && timer.waker.lock().unwrap().is_none();
+            waited = true;
+            if over || woken {
+                return Poll::Ready(());
+            }
+            *timer.waker.lock().unwrap() = Some(cx.waker().clone());
+            Poll::Pending
+        }))
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<(), Error> {
@@ -213,10 +260,11 @@ struct World {
     stored: Slot,
     client: Option<Client>,
     listeners: Vec<(AuthListener, Events)>,
-    tasks: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
+    tasks: Tasks,
     calls: Vec<Arc<Mutex<Value>>>,
 }
 
+pub(super) type Tasks = FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>;
 type Slot = Arc<Mutex<Option<String>>>;
 type Events = Arc<Mutex<Vec<(&'static str, Option<String>)>>>;
 
@@ -417,22 +465,8 @@ impl World {
         waker.unwrap().wake();
     }
 
-    /// Polls whoever was woken, until nobody is.
     fn rest(&mut self) {
-        let flag = Arc::new(Flag(AtomicBool::new(false)));
-        let waker = Waker::from(flag.clone());
-        let mut cx = Context::from_waker(&waker);
-        loop {
-            let spawned = std::mem::take(&mut *self.runtime.spawned.lock().unwrap());
-            let news = !spawned.is_empty();
-            for work in spawned {
-                self.tasks.push(work);
-            }
-            let done = matches!(self.tasks.poll_next_unpin(&mut cx), Poll::Ready(Some(())));
-            if !news && !done && !flag.0.swap(false, Ordering::Relaxed) {
-                return;
-            }
-        }
+        rest(&self.runtime, &mut self.tasks);
     }
 
     fn outcome(&self, wanted: &Value) -> Value {
@@ -460,6 +494,24 @@ impl World {
             "stored": stored,
             "user": self.client().auth().session().map(|s| s.record_json().decode::<Value>().unwrap()),
         })
+    }
+}
+
+/// Polls whoever was woken, until nobody is.
+pub(super) fn rest(runtime: &FakeRuntime, tasks: &mut Tasks) {
+    let flag = Arc::new(Flag(AtomicBool::new(false)));
+    let waker = Waker::from(flag.clone());
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        let spawned = std::mem::take(&mut *runtime.spawned.lock().unwrap());
+        let news = !spawned.is_empty();
+        for work in spawned {
+            tasks.push(work);
+        }
+        let done = matches!(tasks.poll_next_unpin(&mut cx), Poll::Ready(Some(())));
+        if !news && !done && !flag.0.swap(false, Ordering::Relaxed) {
+            return;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! no other test allocates, against a server that does nothing but speak.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fmt::Write as _,
     io::{BufRead, BufReader, BufWriter, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -127,7 +127,10 @@ struct Raw {
 #[derive(Default)]
 struct State {
     streams: u64,
-    submitted: HashSet<String>,
+    /// How many lists were asked for.
+    lists: u64,
+    /// The streams that have their topics, with how many that were then.
+    submitted: HashMap<String, u64>,
     events: u64,
     /// How often it was told to go on.
     gone_on: u64,
@@ -169,7 +172,7 @@ impl Raw {
                 "POST /api/realtime" => {
                     let submit: serde_json::Value = serde_json::from_slice(&body)?;
                     let name = submit["clientId"].as_str().unwrap().to_string();
-                    self.change(|state| _ = state.submitted.insert(name));
+                    self.change(|state| _ = state.submitted.insert(name, state.lists));
                     output.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
                 }
                 "POST /go" => {
@@ -177,6 +180,7 @@ impl Raw {
                     output.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
                 }
                 _ => {
+                    self.change(|state| state.lists += 1);
                     let page = r#"{"page":1,"perPage":1,"totalItems":-1,"totalPages":-1,"items":[]}"#;
                     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{page}", page.len());
                     output.write_all(answer.as_bytes())?;
@@ -195,7 +199,8 @@ impl Raw {
         output.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")?;
         write!(output, "id:{name}\nevent:PB_CONNECT\ndata:{{\"clientId\":\"{name}\"}}\n\n")?;
         output.flush()?;
-        self.wait(|state| state.submitted.contains(&name));
+        // The client knows of its acknowledgement when it asks for what it has missed.
+        self.wait(|state| state.submitted.get(&name).is_some_and(|lists| state.lists > *lists));
         match self.kind {
             Kind::Flood => {
                 for (round, events) in (1..).zip(EVENTS) {

@@ -16,7 +16,6 @@ use futures_util::{
 use picobase::{
     Client, Error, ErrorKind, Record,
     realtime::{Event, EventAction, Subscription},
-    runtime::TokioRuntime,
 };
 use picobase_testkit::Cut;
 use serde_json::json;
@@ -129,8 +128,7 @@ async fn what_is_acknowledged_is_what_is_wanted_in_the_end() {
 
 #[tokio::test]
 async fn many_at_once_are_one_submit() {
-    // On one thread nothing goes out between them.
-    let stage = Stage::with(|_| {}, |builder| builder.runtime(Arc::new(TokioRuntime::new()))).await;
+    let stage = Stage::on_this_thread().await;
     let first = customs(&stage.client, (0..50).map(|n| format!("first {n}"))).await;
     let topics = |submits: Vec<(Option<u16>, Vec<String>)>| submits.iter().map(|s| s.1.len()).collect::<Vec<_>>();
     assert_eq!(topics(stage.submits().await), [50]);

@@ -502,12 +502,18 @@ pub(crate) struct Stage {
     pub(crate) direct: Client,
     pub(crate) writer: Writer,
     pub(crate) tasks: Tasks,
+    lives: Mutex<Vec<LiveList>>,
 }
 
 impl Stage {
     /// Sets all up; `set` changes the options of realtime.
     pub(crate) async fn new(set: impl FnOnce(&mut RealtimeOptions)) -> Stage {
         Stage::with(set, |builder| builder).await
+    }
+
+    /// The same with the client's tasks on the test's thread, so that nothing goes out between calls made together.
+    pub(crate) async fn on_this_thread() -> Stage {
+        Stage::with(|_| {}, |builder| builder.runtime(Arc::new(TokioRuntime::new()))).await
     }
 
     /// The same with other settings of the client.
@@ -522,13 +528,19 @@ impl Stage {
         set(&mut options);
         let client = build(builder(&proxy.url).realtime(options).runtime(tasks.platform())).build().unwrap();
         let (direct, writer) = (self::client(&server.direct_url), Writer::start(&server.direct_url));
-        Stage { server, proxy, client, direct, writer, tasks }
+        Stage { server, proxy, client, direct, writer, tasks, lives: Mutex::default() }
     }
 
     /// A watch on all posts.
     pub(crate) async fn watch(&self) -> Watch {
         let events = self.client.collection("posts").subscribe("*").await.unwrap();
         Watch::start(events, &self.direct, "posts").await
+    }
+
+    /// Holds a live query of all posts beside the watches, which in the end must have the same list.
+    pub(crate) async fn live(&self) {
+        let live = self.client.collection("posts").typed::<Json>().live().await.unwrap();
+        self.lives.lock().unwrap().push(LiveList::start(live));
     }
 
     /// How many streams have been asked for.
@@ -550,7 +562,9 @@ impl Stage {
     pub(crate) async fn converge(&self, shows: &[&dyn Shows]) -> State {
         self.writer.stop().await;
         let fresh = listed(&self.direct, "posts").await;
-        converged(shows, &fresh).await;
+        let lives = mem::take(&mut *self.lives.lock().unwrap());
+        let beside = lives.iter().map(|live| live as &dyn Shows);
+        converged(&shows.iter().copied().chain(beside).collect::<Vec<_>>(), &fresh).await;
         fresh
     }
 

@@ -22,7 +22,8 @@
 //! moment after the last subscription has gone, and is started again with the next. It belongs to the subscriptions, not
 //! to the client: they go on when the client was dropped.
 //!
-//! While it is there, every call is handed over to it and back, which takes some tens of microseconds of each.
+//! While it is there, it does the I/O of all calls: each is handed over to it and back, which costs CPU and a little time.
+//! Where calls must be as fast as can be, subscribe with a client of its own.
 //!
 //! ```no_run
 //! use std::time::Duration;

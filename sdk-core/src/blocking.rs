@@ -17,13 +17,13 @@
 //! # Realtime
 //!
 //! What is subscribed must be heard while the calling thread does something else. So with the first subscription of a
-//! client, or of its [`with_session`](Client::with_session) family, one thread begins to drive the runtime: it reads the
-//! event stream, replaces it in time, and calls the listeners of [`on`](crate::realtime::Subscription::on). It ends a
-//! moment after the last subscription has gone, and is started again with the next. It belongs to the subscriptions, not
-//! to the client: they go on when the client was dropped.
+//! client, or of its [`with_session`](Client::with_session) family, one thread begins to drive the runtime: it reads
+//! the event stream, replaces it in time, and calls the listeners of [`on`](crate::realtime::Subscription::on). It ends
+//! a moment after the last subscription has gone, and is started again with the next. It belongs to the subscriptions,
+//! not to the client: they go on when the client was dropped.
 //!
-//! While it is there, it does the I/O of all calls: each is handed over to it and back, which costs CPU and a little time.
-//! Where calls must be as fast as can be, subscribe with a client of its own.
+//! While it is there, it does the I/O of all calls: each is handed over to it and back, which costs CPU and a little
+//! time. Where calls must be as fast as can be, subscribe with a client of its own.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -276,8 +276,8 @@ impl<S> fmt::Debug for Iter<S> {
 }
 
 impl<T, S: Stream<Item = Result<T, Error>> + Unpin> Iter<S> {
-    /// The next item, if it comes within `limit`; none at the end of the stream. Items that come later are not lost: the
-    /// next call has them.
+    /// The next item, if it comes within `limit`; none at the end of the stream. Items that come later are not lost:
+    /// the next call has them.
     ///
     /// # Errors
     /// Kind `Timeout` where nothing came in time; what the stream says.

@@ -315,11 +315,10 @@ impl Listener {
         let mut outcome = self.outcome.lock().unwrap();
         match &mut *outcome {
             None => {}
-            Some(Err(error)) => {
-                if self.established.is_null() {
-                    self.established = json!({"at": at, "error": error.kind().as_str()});
-                }
+            Some(Err(error)) if self.established.is_null() => {
+                self.established = json!({"at": at, "error": error.kind().as_str()});
             }
+            Some(Err(_)) => {}
             Some(Ok(subscription)) => {
                 if self.established.is_null() {
                     self.established = json!({"at": at});

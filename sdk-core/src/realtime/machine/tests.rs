@@ -953,7 +953,7 @@ fn whatever_happens_every_listener_knows_the_truth_in_the_end() {
     let first = number("PICOBASE_HISTORY").unwrap_or_default();
     for seed in first..first + number("PICOBASE_HISTORIES").unwrap_or(HISTORIES) {
         if let Err(log) = history(seed) {
-            let from = log.len().saturating_sub(400);
+            let from = log.len().saturating_sub(800);
             panic!("history {seed}:\n{}", log[from..].join("\n"));
         }
     }

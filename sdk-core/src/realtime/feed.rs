@@ -490,8 +490,9 @@ impl Feed {
                 continue;
             }
             let known = match self.seen.gone(id, self.asked_at) {
-                Some(turn) => turn,
+                Some(turn) if self.is_all() => turn,
                 // Whoever asks for one record knows of it, unless it was not there in the beginning.
+                Some(_) => u64::MAX,
                 None if !self.is_all() && !self.seen.knows(id) && !self.was_absent(skew) => {
                     self.seen.delete(Version { id, updated: 0, hash: 0 });
                     u64::MAX

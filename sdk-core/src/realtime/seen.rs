@@ -18,6 +18,8 @@ struct Entry {
     /// The other versions delivered with the same `updated`.
     same: Vec<u64>,
     deleted: bool,
+    /// The `updated` of the last deletion delivered.
+    gone: Option<u64>,
     /// When it was last delivered, counted in events.
     turn: u64,
 }
@@ -108,16 +110,17 @@ impl Seen {
         let Some(entry) = self.find(version.id) else {
             self.insert(version, turn);
             if let Some(entry) = self.find(version.id) {
-                entry.deleted = true;
+                (entry.deleted, entry.gone) = (true, Some(version.updated));
             }
             return Verdict::New;
         };
-        if entry.deleted && version.updated <= entry.updated {
+        let known = if entry.deleted { Some(entry.updated) } else { entry.gone };
+        if known.is_some_and(|known| version.updated <= known) {
             return Verdict::Old;
         }
         let overtaken = version.updated < entry.updated;
         entry.updated = entry.updated.max(version.updated);
-        (entry.deleted, entry.turn) = (true, turn);
+        (entry.deleted, entry.gone, entry.turn) = (true, Some(version.updated), turn);
         if overtaken { Verdict::Unsure } else { Verdict::Later }
     }
 
@@ -192,6 +195,7 @@ impl Seen {
             last: version.hash,
             same: Vec::new(),
             deleted: false,
+            gone: None,
             turn,
         };
         self.put(entry);
@@ -292,8 +296,10 @@ mod tests {
         assert_eq!(seen.change(version("a", 6, 3)), Verdict::New);
         assert_eq!(seen.delete(version("a", 6, 3)), Verdict::Later);
         assert_eq!(seen.change(version("a", 7, 4)), Verdict::New);
-        assert_eq!(seen.delete(version("a", 6, 3)), Verdict::Unsure, "which of the two is the later?");
-        assert_eq!(seen.change(version("a", 7, 4)), Verdict::Old);
+        assert_eq!(seen.delete(version("a", 6, 3)), Verdict::Old, "that one is known");
+        assert_eq!(seen.change(version("a", 9, 5)), Verdict::Later);
+        assert_eq!(seen.delete(version("a", 8, 6)), Verdict::Unsure, "which of the two is the later?");
+        assert_eq!(seen.change(version("a", 9, 5)), Verdict::Old);
     }
 
     #[test]
@@ -376,6 +382,7 @@ mod tests {
         last: u64,
         delivered: HashSet<u64>,
         deleted: bool,
+        gone: Option<u64>,
         turn: u64,
     }
 
@@ -386,6 +393,7 @@ mod tests {
                 last: 0,
                 delivered: HashSet::new(),
                 deleted,
+                gone: None,
                 turn: 0,
             });
             if version.updated > known.updated {
@@ -417,10 +425,12 @@ mod tests {
             let verdict = match self.records.get(version.id) {
                 None => Verdict::New,
                 Some(known) if known.deleted && version.updated <= known.updated => return Verdict::Old,
+                Some(known) if known.gone.is_some_and(|gone| version.updated <= gone) => return Verdict::Old,
                 Some(known) if version.updated < known.updated => Verdict::Unsure,
                 Some(_) => Verdict::Later,
             };
             self.deliver(version, true);
+            self.records.entry(version.id.to_string()).and_modify(|known| known.gone = Some(version.updated));
             verdict
         }
 
@@ -481,8 +491,8 @@ mod tests {
                     }
                     Op::Delete => {
                         let verdict = seen.delete(version);
-                        prop_assert!(!alive(&seen).contains(&id));
                         if verdict.is_news() {
+                            prop_assert!(!alive(&seen).contains(&id));
                             shown.remove(&id);
                             newest.insert(id, floor.max(updated));
                         }

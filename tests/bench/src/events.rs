@@ -49,7 +49,7 @@ fn all_at_once(report: &mut Report) -> Result<()> {
     cpu(report, &row, PEER, &rounds, AtMost(1.5));
     let peer = "eventsource-client + serde";
     let rounds = take_turns(10, EVENTS, ours, |_| run(&runtime, eventsource_burst(&http, url)))?;
-    cpu(report, &row, peer, &rounds, AtMost(1.0));
+    cpu(report, &row, peer, &rounds, AtMost(1.5));
     Ok(())
 }
 

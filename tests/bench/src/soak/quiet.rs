@@ -83,13 +83,35 @@ fn rotations(findings: &mut Findings, lives: &[Life], write: Duration, run: Run)
     make_before_break(findings, lives);
     let second = lives.get(1).map(|life| life.began);
     findings.time("the first stream is replaced by its silence", ROTATION, second, run.length);
-    let mut expected = 0;
-    let mut heard = Duration::ZERO;
-    while heard + ROTATION < run.length {
-        expected += 1;
-        let next = heard + ROTATION;
-        heard = if heard < write && write < next { write } else { next };
-    }
+    let expected = expected(write, run.length);
     let found = lives.len().saturating_sub(1);
     findings.check("streams replaced", expected, found, found == expected);
+}
+
+/// How often the silence lasts long enough, with one write in a run of this length.
+fn expected(write: Duration, length: Duration) -> usize {
+    let (mut count, mut heard) = (0, Duration::ZERO);
+    while heard + ROTATION < length {
+        let next = heard + ROTATION;
+        if heard < write && write < next {
+            heard = write;
+        } else {
+            (count, heard) = (count + 1, next);
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_puts_the_next_replacement_off() {
+        let minutes = |minutes| Duration::from_secs(minutes * 60);
+        assert_eq!(expected(minutes(1), minutes(1)), 0);
+        assert_eq!(expected(minutes(5), minutes(5)), 1);
+        // At 4.5, and from the write on at 10.5, 15, 19.5, 24 and 28.5.
+        assert_eq!(expected(minutes(6), minutes(31)), 6);
+    }
 }

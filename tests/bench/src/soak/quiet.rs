@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_write_puts_the_next_replacement_off() {
-        let minutes = |minutes| Duration::from_secs(minutes * 60);
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
         assert_eq!(expected(minutes(1), minutes(1)), 0);
         assert_eq!(expected(minutes(5), minutes(5)), 1);
         // At 4.5, and from the write on at 10.5, 15, 19.5, 24 and 28.5.

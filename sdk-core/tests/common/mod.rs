@@ -1,6 +1,7 @@
 //! What every test binary uses: clients that record which endpoints they called, and small helpers.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub(crate) mod clock;
 pub(crate) mod shown;
 
 use std::{

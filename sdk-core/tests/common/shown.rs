@@ -20,7 +20,10 @@ impl Shown {
             .with_ansi(false)
             .with_writer(self.clone())
             .finish();
-        tracing::subscriber::set_default(subscriber)
+        let guard = tracing::subscriber::set_default(subscriber);
+        // Other tests may have met the places that log just before, when nobody listened.
+        tracing::callsite::rebuild_interest_cache();
+        guard
     }
 
     pub(crate) fn add(&self, shown: &dyn Debug) {

@@ -7,8 +7,8 @@ use picobase_testkit::Proxy;
 use serde_json::json;
 
 use crate::{
-    common::{builder, client, password, within},
-    session::{Skewed, stored},
+    common::{builder, client, clock::Skewed, password, within},
+    session::stored,
     tools::{cancelled_after, ms, proxy, settled, timed, watched},
 };
 

@@ -407,7 +407,7 @@ async fn the_first_load_asks_while_the_gate_is_closed() {
         let proxy = proxy().await;
         let session = stale_session(&proxy.url).await;
         let text = json!({"token": session.token(), "record": session.record::<Value>().unwrap()}).to_string();
-        let runtime = crate::session::Skewed::new(3_600_000);
+        let runtime = crate::common::clock::Skewed::new(3_600_000);
         let (client, _) = watched(&proxy.url, |b| b.store(SlowStore(Some(text), ms(200))).runtime(runtime));
         behind_a_closed_gate(&proxy, &client.with_session(""), 1500, "1").await;
         let posts = client.collection("posts");
@@ -427,7 +427,7 @@ async fn a_cancelled_question_does_not_keep_its_place_in_the_queue() {
         let proxy = proxy().await;
         let session = stale_session(&proxy.url).await;
         let text = json!({"token": session.token(), "record": session.record::<Value>().unwrap()}).to_string();
-        let runtime = crate::session::Skewed::new(3_600_000);
+        let runtime = crate::common::clock::Skewed::new(3_600_000);
         let (client, _) = watched(&proxy.url, |b| b.store(SlowStore(Some(text), ms(1))).runtime(runtime));
         let sibling = client.with_session("");
         behind_a_closed_gate(&proxy, &sibling, 600, "1").await;

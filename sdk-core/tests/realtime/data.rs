@@ -1,17 +1,16 @@
 //! What is listened to: topics and their options, kinds of collections, and what a gap swallows of each.
 
-use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, future::join_all};
 use picobase::{
-    Client, Error, Record,
+    Client, Record,
     realtime::{Event, RealtimeOptions, RealtimeState, Subscription},
-    runtime::{BoxFuture, Runtime, TokioRuntime},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    common::{builder, client, new_user, password, superuser, user_id, within},
+    common::{builder, client, clock::Skewed, new_user, password, superuser, user_id, within},
     told::{Ground, item, line, lines, next},
     tools::ms,
 };
@@ -505,35 +504,6 @@ async fn missed_and_caught_up(ground: &Ground, client: &Client) {
     assert_eq!(next(&mut events).await, "update live touched");
 }
 
-/// A runtime whose clock is wrong by so many milliseconds.
-struct Skewed(TokioRuntime, i64);
-
-impl Runtime for Skewed {
-    fn now(&self) -> u64 {
-        self.0.now().saturating_add_signed(self.1)
-    }
-
-    fn uptime(&self) -> Duration {
-        self.0.uptime()
-    }
-
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        self.0.sleep(time)
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> Result<(), Error> {
-        self.0.random(bytes)
-    }
-
-    fn sha256(&self, data: &[u8]) -> BoxFuture<'static, Result<[u8; 32], Error>> {
-        self.0.sha256(data)
-    }
-
-    fn spawn(&self, work: BoxFuture<'static, ()>) {
-        self.0.spawn(work);
-    }
-}
-
 #[tokio::test]
 async fn clocks_that_are_wrong_change_nothing() {
     within(90, async {
@@ -541,8 +511,7 @@ async fn clocks_that_are_wrong_change_nothing() {
             let ground = Ground::new().await;
             let mut options = RealtimeOptions::default();
             options.catch_up_skew = SKEW;
-            let runtime = Arc::new(Skewed(TokioRuntime::new(), skew));
-            let client = builder(&ground.proxy.url).realtime(options).runtime(runtime).build().unwrap();
+            let client = builder(&ground.proxy.url).realtime(options).runtime(Skewed::new(skew)).build().unwrap();
             client.auth().sign_in("alice@example.com", password()).await.unwrap();
             missed_and_caught_up(&ground, &client).await;
         }))

@@ -1,7 +1,5 @@
 //! Events as short lines, to be compared one by one, and streams that are cut or replaced in between.
 
-use std::sync::Arc;
-
 use futures_util::StreamExt;
 use picobase::{
     Client, Error,
@@ -17,18 +15,14 @@ use crate::{
 
 /// A server of a test's own, the proxy before it, and a superuser who writes past that proxy.
 pub(crate) struct Ground {
-    pub(crate) server: Arc<Server>,
+    pub(crate) server: Server,
     pub(crate) proxy: Proxy,
     pub(crate) root: Client,
 }
 
 impl Ground {
     pub(crate) async fn new() -> Ground {
-        Ground::on(Arc::new(kit().server().await)).await
-    }
-
-    /// The same with a server that others use too.
-    pub(crate) async fn on(server: Arc<Server>) -> Ground {
+        let server = kit().server().await;
         Ground { proxy: server.proxy().await, root: superuser(&server.direct_url).await, server }
     }
 
@@ -97,9 +91,9 @@ impl Ground {
     }
 }
 
-/// What comes next, within 20 s.
+/// What comes next, within 20 s; the events may not have ended.
 pub(crate) async fn item(events: &mut Subscription) -> Result<Event, Error> {
-    within(20, events.next()).await.expect("the events have ended")
+    within(20, events.next()).await.unwrap()
 }
 
 /// What comes next as a line, as `create live TITLE`, `resync auth_changed`, `error SessionExpired`. A record is called

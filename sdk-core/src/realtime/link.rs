@@ -317,6 +317,11 @@ impl Link {
     pub(super) fn signed_in(&mut self) {
         self.pause.take_if(|pause| *pause == Pause::SessionEnded);
         self.version += 1;
+        // What was submitted before, or is on its way, is a guest's: of that user it says nothing.
+        for stream in [&mut self.current, &mut self.next].into_iter().flatten() {
+            let submits = [&mut stream.acked, &mut stream.submitting];
+            submits.into_iter().flatten().for_each(|(_, topics)| topics.clear());
+        }
         (self.failures, self.retry_at) = (0, None);
     }
 

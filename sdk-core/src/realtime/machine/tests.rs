@@ -958,3 +958,66 @@ fn whatever_happens_every_listener_knows_the_truth_in_the_end() {
         }
     }
 }
+
+/// A machine that a guest uses, in words.
+struct Guest(Machine);
+
+impl Guest {
+    /// Listener 1 has subscribed, and the submit is on its way.
+    fn submitting() -> Guest {
+        let mut guest = Guest(Machine::new(Timing::default()));
+        assert_eq!(guest.viewer(None, 1), "");
+        assert_eq!(guest.subscribe(1), "connecting, open");
+        assert_eq!(guest.input(Input::Opened { stream: 1 }), "");
+        assert_eq!(guest.input(Input::Connected { stream: 1, client_id: "c".to_string() }), "submit");
+        guest
+    }
+
+    fn input(&mut self, input: Input) -> String {
+        self.0.handle(Duration::from_secs(1), 0, input);
+        let mut told: Vec<String> = self.0.take_effects().into_iter().map(in_words).collect();
+        told.sort_unstable();
+        told.join(", ")
+    }
+
+    fn subscribe(&mut self, listener: ListenerId) -> String {
+        let topic = Topic::new("open/*", crate::url::Query::new(), Headers::new()).unwrap();
+        self.input(Input::Subscribe { listener, topic, raw: false })
+    }
+
+    fn submitted(&mut self) -> String {
+        self.input(Input::Submitted { stream: 1, result: Ok(()) })
+    }
+
+    fn viewer(&mut self, user: Option<&str>, generation: u64) -> String {
+        let user = user.map(str::to_string);
+        self.input(Input::Viewer(Viewer { user, generation, ended: false }))
+    }
+}
+
+fn in_words(effect: Effect) -> String {
+    match effect {
+        Effect::Open { .. } => "open".to_string(),
+        Effect::Close { .. } => "close".to_string(),
+        Effect::Submit { .. } => "submit".to_string(),
+        Effect::Fetch(_) => "fetch".to_string(),
+        Effect::Deliver { listener, item } => format!("{listener}: {}", short(&item)),
+        Effect::Acknowledge { listener } => format!("{listener}: acknowledged"),
+        Effect::Fail { listener, .. } => format!("{listener}: failed"),
+        Effect::State(state) => state.as_str().to_string(),
+    }
+}
+
+#[test]
+fn what_a_guest_submitted_acknowledges_nothing_to_the_user() {
+    let mut guest = Guest::submitting();
+    assert_eq!(guest.viewer(Some("u"), 2), "");
+    assert_eq!(guest.submitted(), "connected, submit", "the server knows the guest");
+    assert_eq!(guest.submitted(), "1: acknowledged, fetch", "now it knows the user");
+
+    let mut guest = Guest::submitting();
+    assert_eq!(guest.submitted(), "1: acknowledged, connected, fetch");
+    assert_eq!(guest.viewer(Some("u"), 2), "submit");
+    assert_eq!(guest.subscribe(2), "", "also on a topic that the guest had");
+    assert_eq!(guest.submitted(), "1: Resync(AuthChanged), 2: acknowledged, fetch");
+}

@@ -1,7 +1,10 @@
 //! Where the callers, the machine and the worker meet.
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::task::{Context, Poll, Waker};
+use core::{
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use super::{
     event::RealtimeState,
@@ -63,7 +66,8 @@ impl Hub {
         queue_max: Option<u32>,
     ) -> Result<(ListenerId, Arc<Queue>), Error> {
         let queue = Arc::new(Queue::new(queue_max.unwrap_or(self.options.queue_max)));
-        let listener = self.state.with(|s| {
+        let viewer = client.session.viewer();
+        let listener = self.change(client, |s, now, random| {
             let (count, known) = s.machine.topics(&topic.key);
             if count >= TOPICS_MAX && !known {
                 return Err(Error::validation(
@@ -72,12 +76,13 @@ impl Hub {
                 .with_fix("Subscribe to the whole collection (`*`), or unsubscribe from topics first."));
             }
             s.last_id += 1;
-            s.queues.push((s.last_id, queue.clone()));
-            Ok(s.last_id)
+            let listener = s.last_id;
+            s.queues.push((listener, queue.clone()));
+            // While no worker was there nobody has told of sign-ins and sign-outs.
+            s.machine.handle(now, random, Input::Viewer(viewer));
+            s.machine.handle(now, random, Input::Subscribe { listener, topic, raw });
+            Ok(listener)
         })?;
-        // While no worker was there nobody has told of sign-ins and sign-outs.
-        self.send(client, Input::Viewer(client.session.viewer()));
-        self.send(client, Input::Subscribe { listener, topic, raw });
         Ok((listener, queue))
     }
 
@@ -97,20 +102,26 @@ impl Hub {
         }
     }
 
-    /// Gives the machine an input, and starts the worker where there is something to do.
+    /// Gives the machine an input.
     pub(crate) fn send(&self, client: &Client, input: Input) {
+        self.change(client, |s, now, random| s.machine.handle(now, random, input));
+    }
+
+    /// Changes the machine at once, and starts the worker where there is something to do.
+    fn change<R>(&self, client: &Client, change: impl FnOnce(&mut State, Duration, u32) -> R) -> R {
         let runtime = &client.shared.runtime;
         let (now, random) = (runtime.uptime(), random_fraction(&**runtime));
-        let (waker, start) = self.state.with(|s| {
-            s.machine.handle(now, random, input);
+        let (done, waker, start) = self.state.with(|s| {
+            let done = change(s, now, random);
             let start = !s.running && !s.machine.is_over();
             s.running |= start;
-            (s.waker.take(), start)
+            (done, s.waker.take(), start)
         });
         wake(waker);
         if start {
             runtime.spawn(Box::pin(Worker::new(client)));
         }
+        done
     }
 
     /// Runs `work` beside the worker, on its runtime: who asks may be outside of every runtime.
@@ -166,7 +177,6 @@ impl Hub {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
             }
-            // What is to be closed then ends with the worker.
             let over = s.machine.is_over();
             if over {
                 s.running = false;
@@ -195,7 +205,7 @@ impl Hub {
 /// What the worker has to do.
 pub(super) struct Todo {
     pub(super) effects: Effects,
-    pub(super) deadline: Option<core::time::Duration>,
+    pub(super) deadline: Option<Duration>,
     pub(super) over: bool,
 }
 
@@ -221,10 +231,10 @@ impl State {
             Effect::Fail { listener, error } => {
                 self.take_queue(*listener).and_then(|queue| queue.end(Some(error.clone())))
             }
-            Effect::State(state) => {
-                tracing::debug!(state = state.as_str(), "realtime");
+            Effect::State(_) => {
                 wakers.append(&mut self.watchers);
-                None
+                // The worker logs it: who hears of that may ask the hub.
+                return false;
             }
             Effect::Open { .. } | Effect::Close { .. } | Effect::Submit { .. } | Effect::Fetch(_) => return false,
         };

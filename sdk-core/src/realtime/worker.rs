@@ -94,8 +94,9 @@ impl Worker {
                 let result = fetch(&client, wanted, usize::try_from(max).unwrap_or(usize::MAX)).await;
                 Input::Fetched { fetch: id, result }
             }),
+            Effect::State(state) => tracing::debug!(state = state.as_str(), "realtime"),
             // The hub has done these.
-            Effect::Deliver { .. } | Effect::Acknowledge { .. } | Effect::Fail { .. } | Effect::State(_) => {}
+            Effect::Deliver { .. } | Effect::Acknowledge { .. } | Effect::Fail { .. } => {}
         }
     }
 
@@ -171,12 +172,12 @@ impl Future for Worker {
         this.listen_to_the_session();
         for round in 0..ROUNDS_MAX {
             let todo = this.client.realtime.process(&this.client, mem::take(&mut this.inputs), cx);
+            this.unpolled |= round == 0 || !todo.effects.is_empty();
+            todo.effects.into_iter().for_each(|effect| this.perform(effect));
             if todo.over {
                 this.over = true;
                 return Poll::Ready(());
             }
-            this.unpolled |= round == 0 || !todo.effects.is_empty();
-            todo.effects.into_iter().for_each(|effect| this.perform(effect));
             this.set_timer(todo.deadline);
             if !this.unpolled {
                 return Poll::Pending;

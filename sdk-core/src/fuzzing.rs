@@ -52,7 +52,8 @@ pub fn event_stream<'a>(
     let mut decoder = Decoder::new(max);
     let (mut messages, mut too_long) = (Vec::new(), false);
     for chunk in chunks {
-        let pushed = decoder.push(chunk, |message| messages.push([message.event, message.id, message.data]));
+        let pushed = decoder
+            .push(chunk, |message| messages.push([message.event.to_string(), message.id.to_string(), message.data]));
         too_long |= pushed.is_err();
         held(decoder.held());
     }

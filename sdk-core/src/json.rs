@@ -5,6 +5,7 @@
 //! a scanner that skips what it is not asked for; it builds no tree, and numbers are never read as floats.
 
 use alloc::{
+    borrow::Cow,
     string::{String, ToString},
     vec::Vec,
 };
@@ -55,6 +56,11 @@ impl Json {
             let start = text.get(..e.valid_up_to()).unwrap_or_default();
             return Err(Error::decode("the body is not UTF-8", &String::from_utf8_lossy(start)));
         }
+        Json::from_text(text)
+    }
+
+    /// [`from_body`](Self::from_body) for what was a string, so that it need not be looked through once more.
+    pub(crate) fn from_text(text: Bytes) -> Result<Json, Error> {
         match text.iter().find(|b| !b.is_ascii_whitespace()) {
             Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(Json { text }),
             None => Err(Error::decode("the body is empty where JSON was expected", "")),
@@ -198,7 +204,7 @@ impl Json {
     /// ```
     pub fn members(&self) -> Vec<(String, Json)> {
         let mut out = Vec::new();
-        self.each_member(|key, value| out.push((unescape(key), self.slice(value))));
+        self.each_member(|key, value| out.push((unescape(key).into_owned(), self.slice(value))));
         out
     }
 
@@ -232,9 +238,14 @@ impl Json {
     /// # Ok::<(), picobase::Error>(())
     /// ```
     pub fn as_str(&self) -> Option<String> {
-        let text = self.as_text().trim();
-        let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-        Some(unescape(inner.as_bytes()))
+        self.str().map(Cow::into_owned)
+    }
+
+    /// [`as_str`](Self::as_str), without a copy where nothing is escaped.
+    pub(crate) fn str(&self) -> Option<Cow<'_, str>> {
+        let text = self.text.trim_ascii();
+        let inner = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        Some(unescape(inner))
     }
 
     /// The whole part of the number, towards zero, if this is a number that fits; exponents are understood.
@@ -499,6 +510,11 @@ impl<'a> Scan<'a> {
     fn value(&mut self) -> Option<&'a [u8]> {
         self.blanks();
         let start = self.rest;
+        // Most values are strings.
+        if start.first() == Some(&b'"') {
+            self.string()?;
+            return raw(start, self.rest);
+        }
         let mut nesting = Nesting::default();
         loop {
             self.blanks();
@@ -709,15 +725,20 @@ fn note<'a, const N: usize>(found: &mut [Option<&'a [u8]>; N], names: [&str; N],
 
 /// Compares a raw key with a name.
 fn key_is(raw: &[u8], name: &str) -> bool {
-    // Escaped it is longer.
+    // Most keys differ at the first byte already, and escaped ones are rare and longer.
+    match raw.first() {
+        Some(b'\\') => {}
+        first if first != name.as_bytes().first() => return false,
+        _ => {}
+    }
     raw == name.as_bytes() || (raw.len() > name.len() && raw.contains(&b'\\') && unescape(raw) == name)
 }
 
 /// Undoes the escapes of RFC 8259 §7. Broken surrogates become U+FFFD.
-fn unescape(raw: &[u8]) -> String {
+fn unescape(raw: &[u8]) -> Cow<'_, str> {
     let text = core::str::from_utf8(raw).unwrap_or_default();
     if !raw.contains(&b'\\') {
-        return text.to_string();
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
@@ -737,7 +758,7 @@ fn unescape(raw: &[u8]) -> String {
             None => {}
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// The character of `\uXXXX`, or of a surrogate pair.

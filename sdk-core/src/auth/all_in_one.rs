@@ -186,7 +186,7 @@ async fn visit(
     let redirect_url = guest.shared.url(REDIRECT, &Query::new())?;
     let (url, pending) = auth.authorization(&provider, state, &redirect_url, scopes).await?;
     open(&url);
-    let answer = first(&mut stream, |message| (message.event == TOPIC).then(|| message.data.clone())).await;
+    let answer = first(&mut stream, |message| (*message.event == *TOPIC).then(|| message.data.clone())).await;
     let answer = answer.map_err(|_| interrupted())?;
     let code = code(&pending, answer)?;
     Ok((pending, code))

@@ -39,7 +39,7 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn read(data: String) -> Incoming {
         let data = Bytes::from(data);
-        if let Some(event) = Json::from_body(data.clone()).ok().as_ref().and_then(Incoming::event) {
+        if let Some(event) = Json::from_text(data.clone()).ok().as_ref().and_then(Incoming::event) {
             return event;
         }
         // A message of one's own may be any text, also one that only begins like JSON.
@@ -50,7 +50,7 @@ impl Incoming {
     /// What happened to a record, if it says that.
     fn event(json: &Json) -> Option<Incoming> {
         let (action, record, fields) = json.peek_into("action", "record", Peeked::FIELDS)?;
-        let action = EventAction::read(&action.as_str()?)?;
+        let action = EventAction::read(&action.str()?)?;
         let Peeked { id, updated, hash } = Peeked::read(fields, hash(record.as_bytes()))?;
         Some(Incoming { record: Some((action, id)), updated, hash, json: record })
     }
@@ -73,7 +73,7 @@ impl Peeked {
     }
 
     fn read([id, updated]: [Option<Json>; 2], hash: u64) -> Option<Peeked> {
-        let updated = updated.and_then(|updated| updated.as_str()).and_then(|text| parse_date(&text));
+        let updated = updated.and_then(|updated| parse_date(&updated.str()?));
         Some(Peeked { id: id?.as_str()?, updated, hash })
     }
 
@@ -315,7 +315,7 @@ impl Feed {
         let Incoming { record, updated, hash, json } = incoming;
         let Some((action, id)) = record else {
             if self.overlap.is_first(source, hash, now) {
-                self.tell_everyone(out, &Item::Message { topic: self.topic.name.clone(), data: json });
+                self.tell_everyone(out, Item::Message { topic: self.topic.name.clone(), data: json });
             }
             return;
         };
@@ -339,12 +339,10 @@ impl Feed {
         }
         let item = Item::Record { action, id, origin: Origin::Live, topic, json };
         if verdict.is_news() {
-            self.tell_everyone(out, &item);
+            self.tell_everyone(out, item);
         } else {
             // A live query does not look at the order: that something happened is enough for it.
-            for listener in self.listeners.iter().filter(|listener| listener.raw && !listener.waiting) {
-                out.push(Effect::Deliver { listener: listener.id, item: item.clone() });
-            }
+            self.tell(out, |listener| listener.raw, item);
         }
     }
 
@@ -504,9 +502,7 @@ impl Feed {
                 ("collectionName", Json::string(self.topic.target.collection())),
             ]);
             let item = found_item(EventAction::Delete, id.clone(), self.topic.name.clone(), json);
-            for listener in self.listeners.iter().filter(|l| !l.raw && !l.waiting && l.since <= known) {
-                out.push(Effect::Deliver { listener: listener.id, item: item.clone() });
-            }
+            self.tell(out, |listener| !listener.raw && listener.since <= known, item);
         }
     }
 
@@ -607,21 +603,27 @@ impl Feed {
 
     /// To those that do not ask for themselves.
     fn tell_all(&self, out: &mut Effects, item: Item) {
-        for listener in self.listeners.iter().filter(|listener| !listener.raw && !listener.waiting) {
-            out.push(Effect::Deliver { listener: listener.id, item: item.clone() });
-        }
+        self.tell(out, |listener| !listener.raw, item);
     }
 
     fn tell_raw(&self, out: &mut Effects) {
-        for listener in self.listeners.iter().filter(|listener| listener.raw && !listener.waiting) {
-            out.push(Effect::Deliver { listener: listener.id, item: Item::Stale });
-        }
+        self.tell(out, |listener| listener.raw, Item::Stale);
     }
 
-    pub(super) fn tell_everyone(&self, out: &mut Effects, item: &Item) {
-        for listener in self.listeners.iter().filter(|listener| !listener.waiting) {
+    pub(super) fn tell_everyone(&self, out: &mut Effects, item: Item) {
+        self.tell(out, |_| true, item);
+    }
+
+    /// To those of the established that `choose` takes.
+    fn tell(&self, out: &mut Effects, choose: impl Fn(&Listener) -> bool, item: Item) {
+        let mut chosen = self.listeners.iter().filter(|listener| !listener.waiting && choose(listener));
+        let Some(mut listener) = chosen.next() else { return };
+        for next in chosen {
             out.push(Effect::Deliver { listener: listener.id, item: item.clone() });
+            listener = next;
         }
+        // Mostly there is one, and nothing is copied.
+        out.push(Effect::Deliver { listener: listener.id, item });
     }
 }
 

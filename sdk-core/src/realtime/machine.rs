@@ -50,7 +50,7 @@ pub(crate) enum Input {
     },
     Message {
         stream: StreamId,
-        topic: String,
+        topic: Arc<str>,
         data: String,
     },
     /// The stream has ended, or could not be opened.
@@ -334,7 +334,7 @@ impl Machine {
             Notice::GiveUp(error) => self.refuse(&error, |_| true),
             Notice::SessionEnded(error) => {
                 for feed in &self.feeds {
-                    feed.tell_everyone(out, &Item::Error(error.clone()));
+                    feed.tell_everyone(out, Item::Error(error.clone()));
                 }
                 self.refuse(&error, |_| true);
             }

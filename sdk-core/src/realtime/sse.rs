@@ -3,9 +3,11 @@
 //! Lines are cut in the bytes and only the values that count are decoded: no CR, LF or colon is ever part of a longer
 //! UTF-8 character, so this is the same as decoding the whole stream first.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{borrow::Cow, string::String, sync::Arc, vec::Vec};
 use core::{mem, time::Duration};
 
+/// The name of a message that was given none.
+const MESSAGE: &str = "message";
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// The fields that mean something.
 const FIELDS: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
@@ -16,9 +18,9 @@ const TELLING: usize = 9;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Message {
     /// `message` where the server gave no name.
-    pub(crate) event: String,
+    pub(crate) event: Arc<str>,
     /// The last id that the server gave, with this message or before.
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     pub(crate) data: String,
 }
 
@@ -38,8 +40,10 @@ pub(crate) struct Decoder {
     skip: bool,
     /// What has come of the line that has not ended.
     line: Vec<u8>,
-    event: String,
-    id: String,
+    event: Option<Arc<str>>,
+    /// The last name. Most messages have the name and the id of the one before, so these are shared.
+    last_event: Arc<str>,
+    id: Arc<str>,
     /// None where no line of data has come, which is not the same as an empty one.
     data: Option<String>,
     retry: Option<Duration>,
@@ -56,8 +60,9 @@ impl Decoder {
             first: true,
             skip: false,
             line: Vec::new(),
-            event: String::new(),
-            id: String::new(),
+            event: None,
+            last_event: "".into(),
+            id: "".into(),
             data: None,
             retry: None,
         }
@@ -157,12 +162,13 @@ impl Decoder {
                 }
                 None => self.data = Some(text.into_owned()),
             },
-            b"event" => self.event = text.into_owned(),
-            b"id" if !text.contains('\0') => {
-                // The same with every message, as a rule.
-                self.id.clear();
-                self.id.push_str(&text);
+            b"event" => {
+                if *text != *self.last_event {
+                    self.last_event = text.into();
+                }
+                self.event = Some(self.last_event.clone());
             }
+            b"id" if *text != *self.id && !text.contains('\0') => self.id = text.into(),
             b"retry" if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
                 // More digits than fit mean for ever.
                 self.retry = Some(Duration::from_millis(text.parse().unwrap_or(u64::MAX)));
@@ -174,11 +180,9 @@ impl Decoder {
 
     /// An empty line ends the message; without data there is none.
     fn dispatch(&mut self) -> Option<Message> {
-        let mut event = mem::take(&mut self.event);
+        let event = self.event.take().filter(|event| !event.is_empty());
         let data = self.data.take()?;
-        if event.is_empty() {
-            event.push_str("message");
-        }
+        let event = event.unwrap_or_else(|| MESSAGE.into());
         Some(Message { event, id: self.id.clone(), data })
     }
 
@@ -190,7 +194,7 @@ impl Decoder {
 
     /// The bytes of the message so far.
     fn kept(&self) -> usize {
-        self.event.len() + self.id.len() + self.data.as_ref().map_or(0, String::len)
+        self.event.as_ref().map_or(0, |event| event.len()) + self.id.len() + self.data.as_ref().map_or(0, String::len)
     }
 
     /// All bytes that wait for more.
@@ -202,7 +206,7 @@ impl Decoder {
     /// The memory behind [`Decoder::held`].
     #[cfg(any(test, fuzzing))]
     pub(crate) fn reserved(&self) -> usize {
-        let strings = self.event.capacity() + self.id.capacity() + self.data.as_ref().map_or(0, String::capacity);
+        let strings = self.last_event.len() + self.id.len() + self.data.as_ref().map_or(0, String::capacity);
         strings + self.line.capacity()
     }
 }
@@ -327,8 +331,8 @@ mod tests {
                 stream += end;
             }
             let wanted: Vec<Message> = messages.into_iter().map(|(event, id, data)| Message {
-                event: if event.is_empty() { "message".into() } else { event },
-                id,
+                event: if event.is_empty() { "message".into() } else { event.into() },
+                id: id.into(),
                 data: data.join("\n"),
             }).collect();
             prop_assert_eq!(read(9999, cut(stream.as_bytes(), &places)), (wanted, None, false));

@@ -64,7 +64,7 @@ pub(super) fn no_stream() -> Error {
 
 /// The server's name for the stream, if this is its first event.
 pub(crate) fn client_id(message: &Message) -> Option<&str> {
-    (message.event == CONNECT && !message.id.is_empty()).then_some(message.id.as_str())
+    (*message.event == *CONNECT && !message.id.is_empty()).then_some(&*message.id)
 }
 
 /// POST `/api/realtime`: what the stream is to bring, in place of what it brought before.

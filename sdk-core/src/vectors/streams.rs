@@ -12,7 +12,7 @@ pub(super) fn sse(given: &Value, _: &Value) -> Result<Value, Error> {
     let mut too_long = false;
     for chunk in given["chunks"].as_array().unwrap() {
         let pushed = decoder.push(&bytes(chunk), |message| {
-            messages.push(json!({"event": message.event, "id": message.id, "data": message.data}));
+            messages.push(json!({"event": &*message.event, "id": &*message.id, "data": message.data}));
         });
         too_long |= pushed.is_err();
     }

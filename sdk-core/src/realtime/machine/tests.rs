@@ -488,7 +488,7 @@ impl World {
             }
             Later::Arrived { stream, topic, data } => {
                 if self.conns.contains_key(&stream) {
-                    self.input(Input::Message { stream, topic, data });
+                    self.input(Input::Message { stream, topic: topic.into(), data });
                 }
             }
             Later::Ended { stream, error } => {

@@ -94,7 +94,7 @@ async fn theirs(address: SocketAddr) -> (Vec<Message>, bool) {
         match item {
             Ok(SSE::Event(event)) => {
                 let id = event.id.unwrap_or_default();
-                messages.push(Message { event: event.event_type, id, data: event.data });
+                messages.push(Message { event: event.event_type.into(), id: id.into(), data: event.data });
             }
             Ok(SSE::Connected(_) | SSE::Comment(_)) => {}
             Err(Error::Eof | Error::UnexpectedEof) => {}

@@ -160,15 +160,20 @@ impl Hub {
     /// Hands the worker's inputs to the machine, the deliveries to their queues, and the rest to the worker.
     pub(super) fn process(&self, client: &Client, inputs: Vec<Input>, cx: &Context<'_>) -> Todo {
         let runtime = &client.shared.runtime;
-        let (now, random) = (runtime.uptime(), random_fraction(&**runtime));
+        let now = runtime.uptime();
+        // Asking the system for it costs as much as the rest, and messages need none.
+        let random = |input: &Input| match input {
+            Input::Message { .. } => 0,
+            _ => random_fraction(&**runtime),
+        };
         let mut wakers = Vec::new();
         let (todo, spawned) = self.state.with(|s| {
             for input in inputs {
-                s.machine.handle(now, random, input);
+                s.machine.handle(now, random(&input), input);
             }
             let mut deadline = s.machine.deadline();
             if deadline.is_some_and(|at| at <= now) {
-                s.machine.handle(now, random, Input::Tick);
+                s.machine.handle(now, random(&Input::Tick), Input::Tick);
                 deadline = s.machine.deadline();
             }
             let mut effects = s.machine.take_effects();

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::{
     future::Future,
-    mem,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -43,8 +42,6 @@ pub(super) struct Worker {
     timer: Option<(Duration, BoxFuture<'static, ()>)>,
     /// Tells of sign-in and sign-out.
     session_listener: Option<u64>,
-    /// What came in when it was the others' turn.
-    inputs: Vec<Input>,
     /// Something is new and must be polled for the first time, or has more to say.
     unpolled: bool,
     over: bool,
@@ -59,8 +56,7 @@ impl Worker {
             tasks: Vec::new(),
             timer: None,
             session_listener: None,
-            inputs: Vec::new(),
-            unpolled: true,
+            unpolled: false,
             over: false,
             _running: Running::new(&client.shared),
         }
@@ -170,9 +166,10 @@ impl Future for Worker {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.listen_to_the_session();
-        for round in 0..ROUNDS_MAX {
-            let todo = this.client.realtime.process(&this.client, mem::take(&mut this.inputs), cx);
-            this.unpolled |= round == 0 || !todo.effects.is_empty();
+        for _ in 0..ROUNDS_MAX {
+            let inputs = this.collect(cx);
+            let todo = this.client.realtime.process(&this.client, inputs, cx);
+            this.unpolled |= !todo.effects.is_empty();
             todo.effects.into_iter().for_each(|effect| this.perform(effect));
             if todo.over {
                 this.over = true;
@@ -180,10 +177,6 @@ impl Future for Worker {
             }
             this.set_timer(todo.deadline);
             if !this.unpolled {
-                return Poll::Pending;
-            }
-            this.inputs = this.collect(cx);
-            if this.inputs.is_empty() {
                 return Poll::Pending;
             }
         }

@@ -134,7 +134,8 @@ mod tests {
 
     /// A row for every endpoint that needs one, so that only what a test adds is wrong.
     fn all_endpoints() -> String {
-        let numbers: Vec<_> = (1..=54).filter(|n| !WITHOUT_CAPABILITY.contains(n)).map(|n: i64| n.to_string()).collect();
+        let numbers: Vec<_> =
+            (1..=54).filter(|n| !WITHOUT_CAPABILITY.contains(n)).map(|n: i64| n.to_string()).collect();
         format!("- {{id: all, endpoints: [{}], rust: picobase::Collection::get_list}}\n", numbers.join(", "))
     }
 

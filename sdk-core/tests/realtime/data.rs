@@ -41,6 +41,14 @@ async fn subscribe(ground: &Ground, client: &Client, collection: &str) -> Subscr
     events
 }
 
+/// Ground where a client listens to the posts.
+async fn listening() -> (Ground, Client, Subscription) {
+    let ground = Ground::new().await;
+    let client = client(&ground.proxy.url);
+    let events = subscribe(&ground, &client, "posts").await;
+    (ground, client, events)
+}
+
 /// The JSON of the next event, which must be of a record.
 async fn record(events: &mut Subscription) -> Value {
     match item(events).await {
@@ -571,9 +579,7 @@ async fn more_was_seen_than_is_kept_in_mind() {
 #[tokio::test]
 async fn the_last_of_many_updates_in_one_transaction_is_the_last_told() {
     within(120, async {
-        let ground = Ground::new().await;
-        let client = client(&ground.proxy.url);
-        let mut events = subscribe(&ground, &client, "posts").await;
+        let (ground, client, mut events) = listening().await;
         let mut ids = Vec::new();
         for round in 0..20 {
             let id = ground.create("posts", &json!({"title": "start", "n": -1})).await;
@@ -610,9 +616,7 @@ async fn the_last_of_many_updates_in_one_transaction_is_the_last_told() {
 #[tokio::test]
 async fn large_records_and_all_kinds_of_text() {
     within(60, async {
-        let ground = Ground::new().await;
-        let client = client(&ground.proxy.url);
-        let mut events = subscribe(&ground, &client, "posts").await;
+        let (ground, _client, mut events) = listening().await;
         let texts = [
             "ä€😀\u{10ffff} \u{202e}\u{200b}",
             "line\nbreak\r\nand\ttab \u{2028}\u{2029}\u{85}",
@@ -697,9 +701,7 @@ fn failing_lists(times: Option<u32>) -> Value {
 #[tokio::test]
 async fn a_list_that_fails_is_asked_for_again() {
     within(60, async {
-        let ground = Ground::new().await;
-        let client = client(&ground.proxy.url);
-        let mut events = subscribe(&ground, &client, "posts").await;
+        let (ground, _client, mut events) = listening().await;
         let post = async |title: &str| ground.create("posts", &json!({"title": title})).await;
         post("one").await;
         assert_eq!(next(&mut events).await, "create live one");
@@ -719,9 +721,7 @@ async fn a_list_that_fails_is_asked_for_again() {
 #[tokio::test]
 async fn lists_that_fail_for_good_are_told_and_the_stream_lives_on() {
     within(60, async {
-        let ground = Ground::new().await;
-        let client = client(&ground.proxy.url);
-        let mut events = subscribe(&ground, &client, "posts").await;
+        let (ground, client, mut events) = listening().await;
         let post = async |title: &str| ground.create("posts", &json!({"title": title})).await;
         post("one").await;
         assert_eq!(next(&mut events).await, "create live one");

@@ -106,7 +106,8 @@ impl Target {
 
 /// Order and gaps are told by `id` and `updated`, so they come along where `fields` would leave them out.
 fn add_guard_fields(query: &mut Query) {
-    let Some(fields) = query.get("fields") else { return };
+    // Nothing picked means everything.
+    let Some(fields) = query.get("fields").filter(|fields| !fields.trim().is_empty()) else { return };
     let mut all = fields.to_string();
     let has = |name: &str| fields.split(',').any(|field| field.trim() == name || field.trim() == "*");
     for name in ["id", "updated"] {
@@ -164,6 +165,9 @@ mod tests {
              %22title%2Cid%2Cupdated%22%7D%2C%22headers%22%3A%7B%22X-A%22%3A%221%22%7D%7D"
         );
         assert_eq!((&*topic.name, topic.target.collection()), ("posts/*", "posts"));
+        let mut query = Query::new();
+        query.set("fields", "");
+        assert_eq!(Topic::new("posts", query, Headers::new()).unwrap().query.get("fields"), Some(""));
         assert!(Topic::new("", Query::new(), Headers::new()).is_err());
         assert!(Topic::new(&"x".repeat(2501), Query::new(), Headers::new()).is_err());
         assert_eq!(&*Topic::new(&"x".repeat(2500), Query::new(), Headers::new()).unwrap().key, "x".repeat(2500));

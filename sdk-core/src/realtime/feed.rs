@@ -354,6 +354,10 @@ impl Feed {
     }
 
     fn doubt(&mut self, id: String, now: Duration) {
+        // Live queries ask for themselves.
+        if self.listeners.iter().all(|listener| listener.raw) {
+            return;
+        }
         self.unsure.push(id);
         self.unsure_at = Some(now.saturating_add(UNSURE_WAIT));
     }

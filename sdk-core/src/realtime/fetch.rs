@@ -78,13 +78,36 @@ async fn records(client: &Client, fetch: &Fetch, ids: &[String]) -> Result<Found
         call.query.set("perPage", MANY_MAX);
         found.records.extend(page(client, call).await?);
     }
-    found.newest = found.records.iter().filter_map(updated).max();
     let fetched = sorted(found.records.iter().filter_map(|record| record.get_str("id")).collect());
     let unseen: Vec<String> = ids.iter().filter(|id| fetched.binary_search(id).is_err()).cloned().collect();
     // A record that does not pass the topic's filter is not gone.
     let filtered = fetch.query.get("filter").is_some();
-    found.gone = if filtered { missing(client, fetch, unseen).await? } else { unseen };
+    let mut gone = if filtered { missing(client, fetch, unseen).await? } else { unseen };
+    if fetch.of_one {
+        for id in core::mem::take(&mut gone) {
+            match view(client, fetch, &id).await? {
+                Some(record) if !filtered => found.records.push(record),
+                Some(_) => {}
+                None => gone.push(id),
+            }
+        }
+    }
+    found.newest = found.records.iter().filter_map(updated).max();
+    found.gone = gone;
     Ok(found)
+}
+
+/// A record that is not listed: it may be one that only the view rule shows.
+async fn view(client: &Client, fetch: &Fetch, id: &str) -> Result<Option<Json>, Error> {
+    let mut call = Call::new(endpoints::RECORDS_ONE, &[("c", &fetch.collection), ("id", id)]);
+    call.query = fetch.query.clone();
+    call.headers = fetch.headers.clone();
+    call.query.set("filter", None::<&str>);
+    match execute(client, call).await {
+        Ok(answer) => answer.read(|record| Ok(Some(record))),
+        Err(error) if matches!(error.status(), 403 | 404) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Which of these ids are not there, whatever the topic's filter.

@@ -50,13 +50,6 @@ struct Old {
     proved: bool,
 }
 
-/// Why there is no stream on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pause {
-    SessionEnded,
-    Hidden,
-}
-
 /// What the feeds must know.
 pub(super) enum Notice {
     /// These topics are acknowledged. On a stream that came after a gap, what was established before has missed
@@ -83,7 +76,10 @@ pub(super) struct Link {
     idle_since: Option<Duration>,
     retry_at: Option<Duration>,
     failures: u32,
-    pause: Option<Pause>,
+    /// The session has ended, and nobody has signed in or out since.
+    ended: bool,
+    /// Nobody looks at the page.
+    hidden: bool,
     /// A stream was there, and something may have been missed since it was heard.
     gap: Option<Duration>,
     connected_once: bool,
@@ -103,7 +99,8 @@ impl Link {
             idle_since: None,
             retry_at: None,
             failures: 0,
-            pause: None,
+            ended: false,
+            hidden: false,
             gap: None,
             connected_once: false,
             rotate_now: false,
@@ -130,14 +127,19 @@ impl Link {
         self.wanted.is_empty() && self.current.is_none() && self.next.is_none() && self.old.is_none()
     }
 
+    /// There is no stream on purpose.
+    fn is_paused(&self) -> bool {
+        self.ended || self.hidden
+    }
+
     pub(super) fn state(&self) -> RealtimeState {
         let there = self.current.as_ref().is_some_and(|stream| stream.acked.is_some());
-        match (self.wanted.is_empty(), self.pause, there) {
+        match (self.wanted.is_empty(), self.is_paused(), there) {
             (true, _, _) if self.current.is_none() => RealtimeState::Disconnected,
-            (_, Some(_), _) => RealtimeState::Suspended,
-            (_, None, true) => RealtimeState::Connected,
-            (_, None, false) if self.connected_once => RealtimeState::Reconnecting,
-            (_, None, false) => RealtimeState::Connecting,
+            (_, true, _) => RealtimeState::Suspended,
+            (_, false, true) => RealtimeState::Connected,
+            (_, false, false) if self.connected_once => RealtimeState::Reconnecting,
+            (_, false, false) => RealtimeState::Connecting,
         }
     }
 
@@ -219,7 +221,7 @@ impl Link {
     }
 
     fn session_ended(&mut self, error: Error, out: &mut Effects) -> Notice {
-        self.pause = Some(Pause::SessionEnded);
+        self.ended = true;
         self.close_all(out);
         Notice::SessionEnded(error)
     }
@@ -315,7 +317,7 @@ impl Link {
 
     /// A guest has signed in: the server takes that on the same stream.
     pub(super) fn signed_in(&mut self) {
-        self.pause.take_if(|pause| *pause == Pause::SessionEnded);
+        self.ended = false;
         self.version += 1;
         // What was submitted before, or is on its way, is a guest's: of that user it says nothing.
         for stream in [&mut self.current, &mut self.next].into_iter().flatten() {
@@ -327,7 +329,12 @@ impl Link {
 
     /// Another user, or none any more: the server takes that on a new stream only.
     pub(super) fn identity_changed(&mut self, out: &mut Effects) {
-        self.pause.take_if(|pause| *pause == Pause::SessionEnded);
+        self.ended = false;
+        self.moved(out);
+    }
+
+    /// The server is another one.
+    pub(super) fn moved(&mut self, out: &mut Effects) {
         self.close_all(out);
         self.gap = None;
         (self.failures, self.retry_at) = (0, None);
@@ -340,26 +347,27 @@ impl Link {
 
     /// Why nobody can subscribe now.
     pub(super) fn refusal(&self) -> Option<Error> {
-        (self.pause == Some(Pause::SessionEnded)).then(ended_session)
+        self.ended.then(ended_session)
     }
 
     /// The network has changed: what is there may be dead, and there is no need to wait any longer.
     pub(super) fn online(&mut self) {
         self.retry_at = None;
+        for stream in [&mut self.current, &mut self.next].into_iter().flatten() {
+            stream.submit_at = None;
+        }
         self.rotate_now = true;
     }
 
     /// Nobody looks: the stream would keep the instance awake.
     pub(super) fn hide(&mut self, out: &mut Effects) {
-        if self.pause.is_none() {
-            self.pause = Some(Pause::Hidden);
-            self.close_all(out);
-        }
+        self.hidden = true;
+        self.close_all(out);
     }
 
     /// Somebody looks again.
     pub(super) fn show(&mut self) {
-        if self.pause.take_if(|pause| *pause == Pause::Hidden).is_some() {
+        if core::mem::take(&mut self.hidden) {
             self.retry_at = None;
         }
     }
@@ -396,7 +404,7 @@ impl Link {
             return None;
         }
         self.idle_since = None;
-        if self.pause.is_some() {
+        if self.is_paused() {
             return None;
         }
         self.submit(now, out);
@@ -473,7 +481,7 @@ impl Link {
         let streams = [&self.current, &self.next].into_iter().flatten();
         let connect = streams.clone().filter_map(|stream| stream.connect_by).min();
         let idle = self.idle_since.filter(|_| self.current.is_some()).map(|at| at.saturating_add(self.timing.linger));
-        if self.wanted.is_empty() || self.pause.is_some() {
+        if self.wanted.is_empty() || self.is_paused() {
             return [old, connect, idle].into_iter().flatten().min();
         }
         let submit = streams.filter_map(|stream| stream.submit_at).min();

@@ -133,6 +133,8 @@ pub(crate) struct Fetch {
     pub(crate) query: Query,
     pub(crate) headers: Headers,
     pub(crate) wanted: Wanted,
+    /// For topics of one record, which the view rule is for.
+    pub(crate) of_one: bool,
 }
 
 struct Running {
@@ -200,7 +202,7 @@ impl Machine {
                 None
             }
             Input::Moved => {
-                self.link.identity_changed(&mut self.effects);
+                self.link.moved(&mut self.effects);
                 self.forget();
                 None
             }
@@ -437,12 +439,14 @@ impl Machine {
             let id = self.last_fetch;
             self.running.push(Running { id, need, feeds: mates });
             let collection = topic.target.collection().into();
+            let of_one = matches!(topic.target, Target::One { .. });
             self.effects.push(Effect::Fetch(Fetch {
                 id,
                 collection,
                 query: topic.query,
                 headers: topic.headers,
                 wanted,
+                of_one,
             }));
         }
     }

@@ -320,7 +320,7 @@ async fn messages_of_ones_own_are_heard_once_while_streams_are_replaced() {
     within(60, async {
         let ground = talking().await;
         let client = client(&ground.proxy.url);
-        let mut events = client.realtime().subscribe("a/b/c").await.unwrap();
+        let mut events = client.realtime().subscribe("a/b/c").queue_max(100_000).await.unwrap();
         // Every other one says the same as the one before.
         let text = |n: u32| format!("{:05}", n / 2);
         let said =
@@ -364,7 +364,7 @@ async fn records_without_dates_are_heard_once_while_streams_are_replaced() {
     within(60, async {
         let ground = Ground::new().await;
         let client = client(&ground.proxy.url);
-        let mut events = client.collection("noupdated").subscribe("*").await.unwrap();
+        let mut events = client.collection("noupdated").subscribe("*").queue_max(100_000).await.unwrap();
         let title = |n: u32| format!("{n:05}");
         let made = while_rotating(&ground, &client, async |n| {
             ground.create("noupdated", &json!({"title": title(n)})).await;
@@ -375,6 +375,25 @@ async fn records_without_dates_are_heard_once_while_streams_are_replaced() {
         let heard = lines_before(&mut events, "create live over", made as usize).await;
         let wanted: Vec<String> = (0..made).map(|n| format!("create live {}", title(n))).collect();
         same_lines(&heard, &wanted);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_may_be_seen_but_not_listed_is_not_gone() {
+    within(60, async {
+        let ground = Ground::new().await;
+        let client = exact(&ground.proxy.url);
+        let id = ground.create("posts", &json!({"title": "one"})).await;
+        ground.admin("PATCH", "/api/collections/posts", json!({"listRule": "title = 'none'"})).await;
+        let mut events = client.collection("posts").subscribe(&id).await.unwrap();
+        ground.lists("posts", 200, 1).await;
+        ground.update("posts", &id, &json!({"title": "two"})).await;
+        assert_eq!(next(&mut events).await, "update live two");
+        ground.gap(ground.update("posts", &id, &json!({"title": "three"}))).await;
+        assert_eq!(next(&mut events).await, "update catchup three");
+        ground.gap(ground.delete("posts", &id)).await;
+        assert!(next(&mut events).await.starts_with("delete catchup"));
     })
     .await;
 }

@@ -13,8 +13,11 @@ use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 pub(crate) struct Shown(Arc<Mutex<String>>);
 
 impl Shown {
-    /// Gathers all tracing output of this thread, to the finest level.
-    pub(crate) fn listen(&self) -> tracing::subscriber::DefaultGuard {
+    /// Gathers all tracing output of this thread, to the finest level, for as long as what it answers is kept.
+    pub(crate) fn listen(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
+        // Where there is but one subscriber, a place that logs is asked for by the thread that meets it first, and is
+        // silenced for all if that one has none. With a second one all are asked.
+        let second = tracing::Dispatch::new(tracing_subscriber::fmt().with_max_level(LevelFilter::OFF).finish());
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(LevelFilter::TRACE)
             .with_ansi(false)
@@ -23,7 +26,7 @@ impl Shown {
         let guard = tracing::subscriber::set_default(subscriber);
         // Other tests may have met the places that log just before, when nobody listened.
         tracing::callsite::rebuild_interest_cache();
-        guard
+        (guard, second)
     }
 
     pub(crate) fn add(&self, shown: &dyn Debug) {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{builder, client, clock::Skewed, new_user, password, superuser, user_id, within},
-    told::{Ground, item, line, lines, next},
+    told::{Ground, item, line, lines, next, sorted},
     tools::ms,
 };
 
@@ -55,11 +55,6 @@ async fn record(events: &mut Subscription) -> Value {
         Ok(Event::Record(change)) => serde_json::from_str(change.json.as_text()).unwrap(),
         other => panic!("no record: {other:?}"),
     }
-}
-
-fn sorted<const N: usize>(mut lines: [String; N]) -> [String; N] {
-    lines.sort_unstable();
-    lines
 }
 
 /// The id of a collection.

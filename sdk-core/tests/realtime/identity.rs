@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{address, builder, calls, client, clock::Skewed, password, shown::Shown, user_id, within},
-    told::{Ground, item, lines, next},
+    told::{Ground, item, lines, next, sorted},
     tools::{is_stream, is_submit, ms, s, until},
 };
 
@@ -443,11 +443,6 @@ async fn clients_of_one_family_have_streams_and_events_of_their_own() {
         assert_eq!(bob.realtime().state(), RealtimeState::Connected);
     })
     .await;
-}
-
-fn sorted<const N: usize>(mut lines: [String; N]) -> [String; N] {
-    lines.sort_unstable();
-    lines
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Events as short lines, to be compared one by one, and streams that are cut or replaced in between.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use picobase::{
     Client, Error,
@@ -28,11 +30,14 @@ impl Ground {
 
     /// Makes a record; answers its id.
     pub(crate) async fn create(&self, collection: &str, record: &Value) -> String {
-        self.root.collection(collection).create(record).await.unwrap().id().to_string()
+        let id = self.root.collection(collection).create(record).await.unwrap().id().to_string();
+        next_millisecond().await;
+        id
     }
 
     pub(crate) async fn update(&self, collection: &str, id: &str, change: &Value) {
         self.root.collection(collection).update(id, change).await.unwrap();
+        next_millisecond().await;
     }
 
     pub(crate) async fn delete(&self, collection: &str, id: &str) {
@@ -124,4 +129,15 @@ pub(crate) fn line(item: &Result<Event, Error>) -> String {
         Ok(other) => format!("{other:?}"),
         Err(error) => format!("error {}", error.kind().as_str()),
     }
+}
+
+/// Lines whose order says nothing.
+pub(crate) fn sorted<const N: usize>(mut lines: [String; N]) -> [String; N] {
+    lines.sort_unstable();
+    lines
+}
+
+/// The server tells the order of writes by milliseconds, so each has one of its own.
+async fn next_millisecond() {
+    tokio::time::sleep(Duration::from_millis(2)).await;
 }

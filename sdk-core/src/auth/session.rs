@@ -673,7 +673,8 @@ fn ends_session(error: &Error) -> bool {
     matches!(error.status(), 401 | 403 | 404) && error.kind() != ErrorKind::InvalidApiKey
 }
 
-fn session_expired() -> Error {
+/// What calls and listeners are told when the session has ended without a sign-out.
+pub(crate) fn session_expired() -> Error {
     Error::new(ErrorKind::SessionExpired, "the session has ended")
 }
 

@@ -44,7 +44,7 @@ async fn newest(client: &Client, fetch: &Fetch) -> Result<Found, Error> {
 /// What has changed since then, oldest first, by keyset: what is written meanwhile moves nothing past the walk.
 async fn changed(client: &Client, fetch: &Fetch, since: u64, known: &[String], max: usize) -> Result<Found, Error> {
     let mut found = Found::default();
-    let mut start = format_start("updated >= ", &moment(since));
+    let mut start = client.filter("updated >= {:u}", crate::params! { "u" => moment(since) })?;
     loop {
         let size = max.saturating_sub(found.records.len()).min(PAGE);
         let filter = conjunction(fetch.query.get("filter"), &start);
@@ -63,9 +63,7 @@ async fn changed(client: &Client, fetch: &Fetch, since: u64, known: &[String], m
         let params = crate::params! { "u" => updated.as_str(), "i" => id.as_str() };
         start = client.filter("updated > {:u} || (updated = {:u} && id > {:i})", params)?;
     }
-    let fetched: Vec<String> = sorted(found.records.iter().filter_map(|record| record.get_str("id")).collect());
-    let unseen: Vec<String> = known.iter().filter(|id| fetched.binary_search(id).is_err()).cloned().collect();
-    found.gone = missing(client, fetch, unseen).await?;
+    found.gone = missing(client, fetch, absent(known, &found.records)).await?;
     Ok(found)
 }
 
@@ -78,8 +76,7 @@ async fn records(client: &Client, fetch: &Fetch, ids: &[String]) -> Result<Found
         call.query.set("perPage", MANY_MAX);
         found.records.extend(page(client, call).await?);
     }
-    let fetched = sorted(found.records.iter().filter_map(|record| record.get_str("id")).collect());
-    let unseen: Vec<String> = ids.iter().filter(|id| fetched.binary_search(id).is_err()).cloned().collect();
+    let unseen = absent(ids, &found.records);
     // A record that does not pass the topic's filter is not gone.
     let filtered = fetch.query.get("filter").is_some();
     let mut gone = if filtered { missing(client, fetch, unseen).await? } else { unseen };
@@ -112,14 +109,20 @@ async fn view(client: &Client, fetch: &Fetch, id: &str) -> Result<Option<Json>, 
 
 /// Which of these ids are not there, whatever the topic's filter.
 async fn missing(client: &Client, fetch: &Fetch, ids: Vec<String>) -> Result<Vec<String>, Error> {
-    let mut there: Vec<String> = Vec::new();
+    let mut there = Vec::new();
     for filter in id_filters(client, &ids)? {
         let mut call = list(fetch, Some(filter));
         call.query.set("fields", "id").set("expand", None::<&str>).set("perPage", MANY_MAX);
-        there.extend(page(client, call).await?.iter().filter_map(|record| record.get_str("id")));
+        there.extend(page(client, call).await?);
     }
-    let there = sorted(there);
-    Ok(ids.into_iter().filter(|id| there.binary_search(id).is_err()).collect())
+    Ok(absent(&ids, &there))
+}
+
+/// Which of these ids none of the records has.
+fn absent(ids: &[String], records: &[Json]) -> Vec<String> {
+    let mut there: Vec<String> = records.iter().filter_map(|record| record.get_str("id")).collect();
+    there.sort_unstable();
+    ids.iter().filter(|id| there.binary_search(id).is_err()).cloned().collect()
 }
 
 fn list(fetch: &Fetch, filter: Option<String>) -> Call {
@@ -142,20 +145,9 @@ fn moment(ms: u64) -> String {
     i64::try_from(ms).ok().and_then(date).unwrap_or_default()
 }
 
-fn format_start(start: &str, moment: &str) -> String {
-    let mut out = start.to_string();
-    crate::json::push_string(&mut out, moment);
-    out
-}
-
 fn conjunction(filter: Option<&str>, more: &str) -> String {
     match filter {
         Some(filter) if !filter.trim().is_empty() => alloc::format!("({filter}) && ({more})"),
         _ => more.to_string(),
     }
-}
-
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort_unstable();
-    ids
 }

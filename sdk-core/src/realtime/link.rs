@@ -13,6 +13,7 @@ use super::{
     stream::no_stream,
 };
 use crate::{
+    auth::session::session_expired,
     error::{Error, ErrorKind},
     retry::backoff,
 };
@@ -342,12 +343,12 @@ impl Link {
 
     /// The session has ended, and nobody signs in again by itself.
     pub(super) fn suspend(&mut self, out: &mut Effects) -> Notice {
-        self.session_ended(ended_session(), out)
+        self.session_ended(session_expired(), out)
     }
 
     /// Why nobody can subscribe now.
     pub(super) fn refusal(&self) -> Option<Error> {
-        self.ended.then(ended_session)
+        self.ended.then(session_expired)
     }
 
     /// The network has changed: what is there may be dead, and there is no need to wait any longer.
@@ -535,10 +536,6 @@ fn blamed(topics: &Topics, error: &Error) -> Topics {
         .filter_map(|at| topics.get(at).cloned())
         .collect();
     if named.is_empty() { topics.clone() } else { named }
-}
-
-fn ended_session() -> Error {
-    Error::new(ErrorKind::SessionExpired, "the session has ended")
 }
 
 fn lost_stream() -> Error {

@@ -356,6 +356,26 @@ impl Auth {
         self.client.session.begin(&self.client, &session).await
     }
 
+    /// Reads the store again, because somebody else has changed it: another process, another tab of a browser. What
+    /// stands there is taken over, told to the listeners if it differs, and not written again.
+    ///
+    /// Where a sign-in or a refresh of this client ends meanwhile, the later of the two wins, here and in the store.
+    ///
+    /// # Errors
+    /// Kind `Storage` where the store cannot be read; the session stays as it is.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// // The other process says that it has signed in.
+    /// client.auth().sync_from_store().await?;
+    /// println!("{}", client.auth().session().map(|session| session.user_id()).unwrap_or_default());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn sync_from_store(&self) -> Result<(), Error> {
+        self.client.session.sync(&self.client).await
+    }
+
     /// What happens to the session from now on. The first item is INITIAL_SESSION, as soon as the session is loaded.
     /// Dropping the stream ends it.
     ///

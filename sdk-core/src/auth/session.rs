@@ -236,15 +236,7 @@ impl SessionState {
     }
 
     async fn load(&self, client: &Client) -> Result<(), Error> {
-        let text = self.store.load().await?;
-        let session = match text.as_deref().map(Session::from_stored) {
-            None => None,
-            Some(Some(session)) => Some(session),
-            Some(None) => {
-                self.report_corrupt(client).await;
-                None
-            }
-        };
+        let session = self.stored(client).await?;
         let live = session.as_ref().and_then(|session| Live::loaded(session, client.shared.runtime.now()));
         let lost = session.is_some() && live.is_none();
         let ask = live.as_ref().is_some_and(|l| l.claims.expired(seconds(client.shared.runtime.now())));
@@ -280,6 +272,38 @@ impl SessionState {
             self.persist_quietly(client).await;
         }
         Ok(())
+    }
+
+    /// What the store holds.
+    async fn stored(&self, client: &Client) -> Result<Option<Session>, Error> {
+        let Some(text) = self.store.load().await? else { return Ok(None) };
+        let session = Session::from_stored(&text);
+        if session.is_none() {
+            self.report_corrupt(client).await;
+        }
+        Ok(session)
+    }
+
+    /// Somebody else has changed the store: takes over what stands there now, and does not write it again.
+    ///
+    /// Whatever is done last wins, here and there: a change of our own is written before the store is read, and one
+    /// that comes meanwhile has it read again.
+    pub(crate) async fn sync(&self, client: &Client) -> Result<(), Error> {
+        self.ready(client).await?;
+        loop {
+            self.persist(client).await?;
+            let version = self.state.with(|s| s.version);
+            let stored = self.stored(client).await?;
+            let live = stored.and_then(|session| Live::loaded(&session, client.shared.runtime.now()));
+            let renewed = self.state.with(|s| (s.version == version).then(|| s.take_over(live)));
+            let Some(renewed) = renewed else { continue };
+            if renewed {
+                self.changed();
+            } else {
+                self.tell();
+            }
+            return Ok(());
+        }
     }
 
     /// A loaded session has expired by the local clock. Says whether the server agrees; where it cannot be asked, the
@@ -611,6 +635,34 @@ impl State {
         }
     }
 
+    /// Goes on with what the store holds. Says whether it is another session: what was asked for the old one means
+    /// nothing then.
+    fn take_over(&mut self, live: Option<Live>) -> bool {
+        let (event, renewed) = match (&self.live, &live) {
+            (None, None) => return false,
+            (Some(_), None) => (AuthEvent::SignedOut, true),
+            (Some(old), Some(new)) if old.user() == new.user() => {
+                let same_token = old.session.token() == new.session.token();
+                match (same_token, old.session.record == new.session.record) {
+                    (true, true) => return false,
+                    (false, true) => (AuthEvent::TokenRefreshed, false),
+                    // Both change where the password did, and then all earlier tokens are dead.
+                    (_, false) => (AuthEvent::UserUpdated, !same_token),
+                }
+            }
+            (_, Some(_)) => (AuthEvent::SignedIn, true),
+        };
+        if renewed {
+            self.renew();
+        } else {
+            self.version += 1;
+        }
+        self.saved = self.version;
+        self.news.push_back(AuthChange { event, session: live.as_ref().map(|live| live.session.clone()) });
+        self.live = live;
+        renewed
+    }
+
     fn renew(&mut self) {
         self.generation += 1;
         self.version += 1;
@@ -632,6 +684,11 @@ impl Live {
 
     fn action(&self, now: u64, last_refresh: Option<u64>) -> RefreshAction {
         refresh_action(&self.claims, seconds(self.received), self.loaded, seconds(now), last_refresh.map(seconds))
+    }
+
+    /// Whose session it is: collection and id.
+    fn user(&self) -> (&Option<String>, &Option<String>) {
+        (&self.claims.collection_id, &self.claims.id)
     }
 
     /// The token, the collection to refresh it in, and whether it can be refreshed.
@@ -692,3 +749,6 @@ fn merge(record: &Json, answer: &Json) -> Json {
     }
     merged
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ use crate::{
     retry::{Outcome, Verdict, backoff, retry_after, verdict},
     runtime::{Race, Runtime, race, random_fraction, within},
     sync::Joined,
-    transport::{Body, Failure, Headers, Method, Request, Response, TransportError},
+    transport::{Body, Failure, Headers, Method, Reading, Request, Response, TransportError},
     url::{Query, fill_path, redact},
 };
 
@@ -85,6 +85,8 @@ pub(crate) struct Call {
     pub(crate) mistake: Option<Error>,
     /// The caller reads the body itself, as it comes.
     pub(crate) streamed: bool,
+    /// The caller compares bodies byte by byte: no platform may decode them on the way.
+    pub(crate) verbatim: bool,
 }
 
 impl Call {
@@ -101,6 +103,7 @@ impl Call {
             identity: Identity::Session,
             mistake: None,
             streamed: false,
+            verbatim: false,
         }
     }
 
@@ -196,7 +199,7 @@ impl Answer {
     /// Checks that the answer is empty or JSON: anything else came from somewhere else.
     pub(crate) fn nothing(mut self) -> Result<(), Error> {
         match self.take() {
-            Payload::Json(json) => Json::parse(json.into_bytes()).map(|_| ()).map_err(|error| self.describe(error)),
+            Payload::Json(json) => json.check().map_err(|error| self.describe(error)),
             Payload::Empty | Payload::Stream(_) => Ok(()),
         }
     }
@@ -587,6 +590,11 @@ async fn send_once(run: &mut Run<'_>, authorized: Authorized) -> Sent {
     let mut request = Request::new(run.call.endpoint.method, run.url.clone());
     request.headers = headers(client, &run.call.headers, authorized.token.as_ref());
     request.body = run.call.body.clone();
+    request.reading = match (run.call.streamed, run.call.verbatim) {
+        (true, _) => Reading::Stream,
+        (false, true) => Reading::Text,
+        (false, false) => Reading::Value,
+    };
     run.attempts += 1;
     let exchange = pin!(exchange(client, run.call.streamed, request));
     alongside(exchange, authorized.refresh).await
@@ -623,7 +631,7 @@ pub(crate) fn headers(client: &Client, own: &Headers, token: Option<&SecretStrin
 
 /// Sends a request and sorts the answer.
 pub(crate) async fn exchange(client: &Client, streamed: bool, request: Request) -> Sent {
-    let response = match client.shared.transport.send(request).await {
+    let mut response = match client.shared.transport.send(request).await {
         Ok(response) => response,
         Err(error) => return Sent::Failed(error),
     };
@@ -636,6 +644,11 @@ pub(crate) async fn exchange(client: &Client, streamed: bool, request: Request) 
     }
     if streamed {
         return Sent::Response(response);
+    }
+    match response.body.value() {
+        Some(Ok(json)) => return Sent::Answer(Answer::new(status, Payload::Json(json))),
+        Some(Err(error)) => return Sent::Error(error.with_status(status), status),
+        None => {}
     }
     let body = match read_all(response, usize::MAX).await {
         Ok(body) => body,

@@ -265,6 +265,34 @@ impl Client {
         filter_for(self.shared.options.dialect, template, params)
     }
 
+    /// Any row of the endpoint table, by its number, with its path parameters in the order of the path. For bindings,
+    /// whose methods that need no more than a row are data as well. An empty answer is an error; see
+    /// [`row_nothing`](Self::row_nothing).
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// use picobase::endpoints::COLLECTIONS_ONE;
+    /// let posts: serde_json::Value = client.row(COLLECTIONS_ONE.number, &["posts"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn row<T: FromJson>(&self, number: u8, params: &[&str]) -> Action<T> {
+        Action::new(self, row_call(number, params), decode::<T>)
+    }
+
+    /// [`row`](Self::row) for rows that answer nothing.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// use picobase::endpoints::COLLECTIONS_TRUNCATE;
+    /// client.row_nothing(COLLECTIONS_TRUNCATE.number, &["posts"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn row_nothing(&self, number: u8, params: &[&str]) -> Action<()> {
+        Action::new(self, row_call(number, params), crate::call::nothing)
+    }
+
     /// Any other route of the instance. `path` begins with a slash and may have a query.
     ///
     /// ```
@@ -462,12 +490,31 @@ impl<T> Action<T> {
         self
     }
 
+    /// The body as bytes of the host.
+    #[cfg(not(feature = "std"))]
+    pub fn raw(mut self, source: crate::files::Source) -> Self {
+        self.call.body = Body::Raw(source);
+        self
+    }
+
     pub(crate) fn mistake(mut self, mistake: Option<Error>) -> Self {
         if mistake.is_some() {
             self.call.mistake = mistake;
         }
         self
     }
+}
+
+/// A row's call, its path parameters named by the row's path.
+fn row_call(number: u8, params: &[&str]) -> Call {
+    let Some(row) = endpoints::ALL.iter().find(|row| row.number == number) else {
+        let mut call = Call::new(custom(Method::Get), &[]);
+        call.mistake = Some(Error::configuration("there is no such endpoint"));
+        return call;
+    };
+    let names = row.path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+    let pairs: Vec<(&'static str, &str)> = names.zip(params.iter().copied()).collect();
+    Call::new(*row, &pairs)
 }
 
 /// A path of one's own: on this instance, without dots that would lead elsewhere.

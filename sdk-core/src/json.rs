@@ -2,7 +2,11 @@
 //!
 //! Record bodies are decoded once, in the language that uses them. The core only peeks at a few members (a token, an
 //! id, the ids of a page) and composes a few envelopes (a batch, `@jsonPayload`). So [`Json`] is the text itself with
-//! a scanner that skips what it is not asked for; it builds no tree, and numbers are never read as floats.
+//! a scanner that skips what it is not asked for; it builds no tree, and numbers are never read as floats. On the web it can also be a
+//! value of the host (`tree`), so that bodies are decoded and encoded by JavaScript and never enter the module.
+
+#[cfg(not(feature = "std"))]
+mod tree;
 
 use alloc::{
     borrow::Cow,
@@ -12,6 +16,10 @@ use alloc::{
 
 use bytes::Bytes;
 
+#[cfg(not(feature = "std"))]
+use self::tree::Tree;
+#[cfg(not(feature = "std"))]
+pub use self::tree::{HostValue, JsonView};
 use crate::error::Error;
 
 /// Nesting that [`Json::parse`] accepts; deeper text is refused so that no decoder behind it overflows its stack.
@@ -26,12 +34,37 @@ const MAX_DEPTH: usize = 128;
 /// assert_eq!(json.get("tags").map(|tags| tags.items().len()), Some(2));
 /// # Ok::<(), picobase::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Json {
+    /// Empty where there is a tree.
     text: Bytes,
+    #[cfg(not(feature = "std"))]
+    tree: Option<Tree>,
 }
 
+impl PartialEq for Json {
+    fn eq(&self, other: &Json) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Json {}
+
 impl Json {
+    /// What is known to be JSON text.
+    fn of(text: Bytes) -> Json {
+        Json {
+            text,
+            #[cfg(not(feature = "std"))]
+            tree: None,
+        }
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn of_tree(tree: Tree) -> Json {
+        Json { text: Bytes::new(), tree: Some(tree) }
+    }
+
     /// Checks that `text` is one JSON value and keeps it.
     ///
     /// # Errors
@@ -49,6 +82,15 @@ impl Json {
         }
     }
 
+    /// Is it JSON to the end? What the platform has decoded is.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        #[cfg(not(feature = "std"))]
+        if self.tree.is_some() {
+            return Ok(());
+        }
+        Json::parse(self.text.clone()).map(drop)
+    }
+
     /// Keeps a body that is going to be decoded by whoever uses it, so only what is plainly something else is
     /// refused: not UTF-8, empty, or HTML.
     pub(crate) fn from_body(text: Bytes) -> Result<Json, Error> {
@@ -62,10 +104,10 @@ impl Json {
     /// [`from_body`](Self::from_body) for what was a string, so that it need not be looked through once more.
     pub(crate) fn from_text(text: Bytes) -> Result<Json, Error> {
         match text.iter().find(|b| !b.is_ascii_whitespace()) {
-            Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(Json { text }),
+            Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(Json::of(text)),
             None => Err(Error::decode("the body is empty where JSON was expected", "")),
             Some(_) => {
-                let json = Json { text };
+                let json = Json::of(text);
                 Err(Error::decode("the body is not JSON", json.as_text()))
             }
         }
@@ -78,7 +120,7 @@ impl Json {
     /// ```
     pub fn as_text(&self) -> &str {
         // Every constructor checks UTF-8, and slices are cut at ASCII characters.
-        core::str::from_utf8(&self.text).unwrap_or_default()
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     /// The text as bytes, without a copy.
@@ -87,10 +129,18 @@ impl Json {
     /// assert_eq!(picobase::Json::bool(true).into_bytes().as_ref(), b"true");
     /// ```
     pub fn into_bytes(self) -> Bytes {
+        #[cfg(not(feature = "std"))]
+        if let Some(tree) = &self.tree {
+            return tree.text().clone();
+        }
         self.text
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
+        #[cfg(not(feature = "std"))]
+        if let Some(tree) = &self.tree {
+            return tree.text();
+        }
         &self.text
     }
 
@@ -100,7 +150,7 @@ impl Json {
     /// assert!(picobase::Json::null().is_null());
     /// ```
     pub fn null() -> Json {
-        Json { text: Bytes::from_static(b"null") }
+        Json::of(Bytes::from_static(b"null"))
     }
 
     /// `true` or `false`.
@@ -109,7 +159,7 @@ impl Json {
     /// assert_eq!(picobase::Json::bool(false).as_bool(), Some(false));
     /// ```
     pub fn bool(value: bool) -> Json {
-        Json { text: Bytes::from_static(if value { b"true" } else { b"false" }) }
+        Json::of(Bytes::from_static(if value { b"true" } else { b"false" }))
     }
 
     /// A whole number.
@@ -118,7 +168,7 @@ impl Json {
     /// assert_eq!(picobase::Json::int(-7).as_i64(), Some(-7));
     /// ```
     pub fn int(value: i64) -> Json {
-        Json { text: Bytes::from(value.to_string()) }
+        Json::of(Bytes::from(value.to_string()))
     }
 
     /// A string.
@@ -129,7 +179,7 @@ impl Json {
     pub fn string(value: &str) -> Json {
         let mut out = String::with_capacity(value.len().saturating_add(2));
         push_string(&mut out, value);
-        Json { text: Bytes::from(out) }
+        Json::of(Bytes::from(out))
     }
 
     /// An array of these values.
@@ -139,6 +189,14 @@ impl Json {
     /// assert_eq!(Json::array([Json::int(1), Json::null()]).as_text(), "[1,null]");
     /// ```
     pub fn array(items: impl IntoIterator<Item = Json>) -> Json {
+        #[cfg(not(feature = "std"))]
+        return Json::of_tree(Tree::array(items.into_iter().collect()));
+        #[cfg(feature = "std")]
+        Json::write_array(items)
+    }
+
+    #[cfg(feature = "std")]
+    fn write_array(items: impl IntoIterator<Item = Json>) -> Json {
         let mut out = String::from("[");
         for (n, item) in items.into_iter().enumerate() {
             if n > 0 {
@@ -147,7 +205,7 @@ impl Json {
             out.push_str(item.as_text());
         }
         out.push(']');
-        Json { text: Bytes::from(out) }
+        Json::of(Bytes::from(out))
     }
 
     /// An object of these members, in this order.
@@ -157,6 +215,14 @@ impl Json {
     /// assert_eq!(Json::object([("a", Json::int(1))]).as_text(), r#"{"a":1}"#);
     /// ```
     pub fn object<K: AsRef<str>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
+        #[cfg(not(feature = "std"))]
+        return Json::of_tree(Tree::object(members.into_iter().map(|(k, v)| (k.as_ref().to_string(), v)).collect()));
+        #[cfg(feature = "std")]
+        Json::write_object(members)
+    }
+
+    #[cfg(feature = "std")]
+    fn write_object<K: AsRef<str>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
         let mut out = String::from("{");
         for (n, (name, value)) in members.into_iter().enumerate() {
             if n > 0 {
@@ -167,7 +233,7 @@ impl Json {
             out.push_str(value.as_text());
         }
         out.push('}');
-        Json { text: Bytes::from(out) }
+        Json::of(Bytes::from(out))
     }
 
     /// The member of that name, if this is an object that has it. The last one wins, as in every decoder.
@@ -178,6 +244,10 @@ impl Json {
     /// # Ok::<(), picobase::Error>(())
     /// ```
     pub fn get(&self, name: &str) -> Option<Json> {
+        #[cfg(not(feature = "std"))]
+        if let Some(tree) = &self.tree {
+            return tree.get(name);
+        }
         let mut found = None;
         self.each_member(|key, value| {
             if key_is(key, name) {
@@ -189,6 +259,10 @@ impl Json {
 
     /// The members of these names, found in one pass.
     pub(crate) fn peek<const N: usize>(&self, names: [&str; N]) -> [Option<Json>; N] {
+        #[cfg(not(feature = "std"))]
+        if let Some(tree) = &self.tree {
+            return names.map(|name| tree.get(name));
+        }
         let mut found = names.map(|_| None);
         self.each_member(|key, value| note(&mut found, names, key, value));
         found.map(|value| value.map(|value| self.slice(value)))
@@ -203,6 +277,10 @@ impl Json {
     /// # Ok::<(), picobase::Error>(())
     /// ```
     pub fn members(&self) -> Vec<(String, Json)> {
+        #[cfg(not(feature = "std"))]
+        if let Some(tree) = &self.tree {
+            return tree.members();
+        }
         let mut out = Vec::new();
         self.each_member(|key, value| out.push((unescape(key).into_owned(), self.slice(value))));
         out
@@ -216,6 +294,10 @@ impl Json {
     /// # Ok::<(), picobase::Error>(())
     /// ```
     pub fn items(&self) -> Vec<Json> {
+        #[cfg(not(feature = "std"))]
+        if let Some(tree) = &self.tree {
+            return tree.items();
+        }
         let mut out = Vec::new();
         let mut scan = Scan::new(&self.text);
         if !scan.eat(b'[') || scan.eat(b']') {
@@ -295,7 +377,20 @@ impl Json {
     /// assert!(!picobase::Json::null().is_object());
     /// ```
     pub fn is_object(&self) -> bool {
+        #[cfg(not(feature = "std"))]
+        if let Some(tree) = &self.tree {
+            return tree.is_object();
+        }
         self.as_text().trim_start().starts_with('{')
+    }
+
+    /// Is this an array?
+    #[cfg(not(feature = "std"))]
+    fn is_array(&self) -> bool {
+        match &self.tree {
+            Some(tree) => !tree.is_object(),
+            None => self.as_text().trim_start().starts_with('['),
+        }
     }
 
     /// Is this a number?
@@ -328,12 +423,16 @@ impl Json {
 
     /// The same value without blanks, its strings escaped no more than they must be.
     pub(crate) fn compact(&self) -> Json {
+        #[cfg(not(feature = "std"))]
+        if self.tree.is_some() {
+            return self.clone();
+        }
         let mut out = String::with_capacity(self.text.len());
         let mut scan = Scan::new(&self.text);
         loop {
             scan.blanks();
             match scan.peek() {
-                None => return Json { text: Bytes::from(out) },
+                None => return Json::of(Bytes::from(out)),
                 Some(b'"') => match scan.string() {
                     Some(raw) => push_string(&mut out, &unescape(raw)),
                     None => return self.clone(),
@@ -352,7 +451,7 @@ impl Json {
         let mut out = Vec::with_capacity(self.text.len());
         self.push_sorted(&mut out);
         // Nothing was lost: the scanner has understood all of it, and there were no blanks.
-        if out.len() == self.text.len() { Json { text: Bytes::from(out) } } else { self.clone() }
+        if out.len() == self.text.len() { Json::of(Bytes::from(out)) } else { self.clone() }
     }
 
     fn push_sorted(&self, out: &mut Vec<u8>) {
@@ -437,7 +536,7 @@ impl Json {
 
     /// A part of this text; shares the buffer.
     fn slice(&self, part: &[u8]) -> Json {
-        Json { text: self.text.slice_ref(part) }
+        Json::of(self.text.slice_ref(part))
     }
 }
 
@@ -915,7 +1014,7 @@ mod serde_impl {
         /// ```
         pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Json, Error> {
             match serde_json::to_vec(value) {
-                Ok(text) => Ok(Json { text: Bytes::from(text) }),
+                Ok(text) => Ok(Json::of(Bytes::from(text))),
                 Err(e) => Err(Error::validation(alloc::format!("this value has no JSON form: {e}"))),
             }
         }
@@ -931,7 +1030,7 @@ mod serde_impl {
     impl<'de> Deserialize<'de> for Json {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             let raw = alloc::boxed::Box::<RawValue>::deserialize(deserializer)?;
-            Ok(Json { text: Bytes::from(String::from(alloc::boxed::Box::<str>::from(raw))) })
+            Ok(Json::of(Bytes::from(String::from(alloc::boxed::Box::<str>::from(raw)))))
         }
     }
 
@@ -969,7 +1068,7 @@ mod plain_impl {
 
     impl<T: FromJson> FromJson for Vec<T> {
         fn from_json(json: Json) -> Result<Self, Error> {
-            if !json.as_text().trim_start().starts_with('[') {
+            if !json.is_array() {
                 return Err(Error::decode("the answer is no list", json.as_text()));
             }
             json.items().into_iter().map(T::from_json).collect()

@@ -73,6 +73,9 @@ pub use self::{
     records::{Collection, ListResult, Record},
 };
 
+#[cfg(not(feature = "std"))]
+pub use self::json::{HostValue, JsonView};
+
 /// The readers of foreign input, for the fuzz targets in `fuzz/` alone.
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -187,6 +187,22 @@ impl Download {
         Ok(DownloadStream { size, pieces: unfold(transfer, next_piece) })
     }
 
+    /// Asks for the file, and answers the response whose body the host reads itself.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream).
+    #[cfg(not(feature = "std"))]
+    pub async fn response(mut self) -> Result<Response, Error> {
+        if self.protected && self.call.query.get("token").is_none() {
+            let token = self.client.files().get_token().await?;
+            self.call.query.set("token", token);
+        }
+        match execute(&self.client, self.call).await?.payload {
+            Payload::Stream(response) => Ok(response),
+            _ => Err(Error::decode("the answer is no file", "")),
+        }
+    }
+
     /// The whole file in memory.
     ///
     /// # Errors

@@ -85,6 +85,17 @@ impl Form {
         self.json.as_ref()
     }
 
+    /// Calls `visit` with the field, the file name, the content type and the source of each file, in their order.
+    #[cfg(not(feature = "std"))]
+    pub fn each_file(&self, mut visit: impl FnMut(&str, &str, &str, &Source)) {
+        for file in &self.files {
+            let source = &file.source;
+            let name = if source.filename.is_empty() { "file" } else { &source.filename };
+            let content_type = source.content_type.as_deref();
+            visit(&file.field, name, content_type.unwrap_or_else(|| guess_content_type(name)), &source.source);
+        }
+    }
+
     pub(crate) fn replayable(&self) -> bool {
         self.files.iter().all(|file| file.source.source.replayable())
     }

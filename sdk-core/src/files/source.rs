@@ -2,6 +2,8 @@
 
 #[cfg(feature = "std")]
 use alloc::boxed::Box;
+#[cfg(not(feature = "std"))]
+use alloc::rc::Rc;
 use alloc::{
     string::{String, ToString},
     sync::Arc,
@@ -16,6 +18,8 @@ use bytes::Bytes;
 #[cfg(feature = "std")]
 use futures_core::Stream;
 
+#[cfg(not(feature = "std"))]
+use crate::json::HostValue;
 #[cfg(feature = "std")]
 use crate::runtime::MaybeSend;
 use crate::{
@@ -79,6 +83,12 @@ impl FileSource {
         FileSource::new(filename, Source::stream(length, stream))
     }
 
+    /// A file of the host, which reads and sends it itself.
+    #[cfg(not(feature = "std"))]
+    pub fn host(filename: &str, source: Source) -> Self {
+        FileSource::new(filename, source)
+    }
+
     fn new(filename: &str, source: Source) -> Self {
         FileSource { source, filename: filename.to_string(), content_type: None }
     }
@@ -125,7 +135,10 @@ enum Kind {
     Bytes(Bytes),
     #[cfg(feature = "std")]
     Path(Arc<std::path::PathBuf>),
-    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "streams of the web come with its bindings"))]
+    /// A value of the host, and whether it can be read more than once.
+    #[cfg(not(feature = "std"))]
+    Host(Rc<dyn HostValue>, bool),
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "on the web streams are values of the host"))]
     Stream(Arc<Lock<Option<Pieces>>>),
 }
 
@@ -169,6 +182,27 @@ impl Source {
         Source::new(Kind::Stream(Arc::new(Lock::new(Some(Box::pin(pieces))))), length)
     }
 
+    /// A value of the host, which reads and sends it itself. `replayable`: it can be sent more than once.
+    #[cfg(not(feature = "std"))]
+    pub fn host(value: Rc<dyn HostValue>, length: Option<u64>, replayable: bool) -> Self {
+        Source::new(Kind::Host(value, replayable), length)
+    }
+
+    /// What the host knows it by; none for other sources.
+    #[cfg(not(feature = "std"))]
+    pub fn handle(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::Host(value, _) => Some(value.handle()),
+            _ => None,
+        }
+    }
+
+    /// The host has sent so many bytes of it.
+    #[cfg(not(feature = "std"))]
+    pub fn note_taken(&self, bytes: u64) {
+        self.taken.store(bytes, Ordering::Relaxed);
+    }
+
     fn new(kind: Kind, length: Option<u64>) -> Self {
         Source { kind, length, taken: Arc::new(AtomicU64::new(0)) }
     }
@@ -199,13 +233,20 @@ impl Source {
     pub(crate) fn replayable(&self) -> bool {
         match &self.kind {
             Kind::Stream(stream) => stream.with(|slot| slot.is_some()),
+            #[cfg(not(feature = "std"))]
+            Kind::Host(_, replayable) => *replayable || self.taken() == 0,
             _ => true,
         }
     }
 
     /// Can it be sent any number of times?
     pub(crate) fn repeatable(&self) -> bool {
-        !matches!(self.kind, Kind::Stream(_))
+        match &self.kind {
+            Kind::Stream(_) => false,
+            #[cfg(not(feature = "std"))]
+            Kind::Host(_, replayable) => *replayable,
+            _ => true,
+        }
     }
 
     /// How many bytes the transport has taken so far, over all attempts.
@@ -219,6 +260,8 @@ impl Source {
             Kind::Bytes(data) => From::Bytes(data.clone()),
             #[cfg(feature = "std")]
             Kind::Path(path) => From::File(open_file(path)?, path.clone()),
+            #[cfg(not(feature = "std"))]
+            Kind::Host(..) => return Err(TransportError::new(Failure::Source, "only the host can read this")),
             Kind::Stream(stream) => match stream.with(Option::take) {
                 Some(pieces) => From::Stream(pieces),
                 None => {

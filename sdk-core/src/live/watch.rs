@@ -360,7 +360,8 @@ impl Watch {
     }
 
     /// Makes a list call.
-    async fn ask(&mut self, call: Call) -> Result<Vec<Entry>, Stop> {
+    async fn ask(&mut self, mut call: Call) -> Result<Vec<Entry>, Stop> {
+        call.verbatim = true;
         let client = self.client.clone();
         let answer = self.signals.during(execute(&client, call)).await?;
         let bodies = answer?.read(|page| items(&page))?.into_iter();

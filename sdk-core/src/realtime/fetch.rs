@@ -97,6 +97,7 @@ async fn records(client: &Client, fetch: &Fetch, ids: &[String]) -> Result<Found
 /// A record that is not listed: it may be one that only the view rule shows.
 async fn view(client: &Client, fetch: &Fetch, id: &str) -> Result<Option<Json>, Error> {
     let mut call = Call::new(endpoints::RECORDS_ONE, &[("c", &fetch.collection), ("id", id)]);
+    call.verbatim = true;
     call.query = fetch.query.clone();
     call.headers = fetch.headers.clone();
     call.query.set("filter", None::<&str>);
@@ -127,6 +128,7 @@ fn absent(ids: &[String], records: &[Json]) -> Vec<String> {
 
 fn list(fetch: &Fetch, filter: Option<String>) -> Call {
     let mut call = Call::new(endpoints::RECORDS_LIST, &[("c", &fetch.collection)]);
+    call.verbatim = true;
     call.query = fetch.query.clone();
     call.headers = fetch.headers.clone();
     call.query.set("page", 1).set("skipTotal", true).set("filter", filter);

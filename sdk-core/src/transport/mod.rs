@@ -245,6 +245,21 @@ pub struct Request {
     pub headers: Headers,
     /// The body.
     pub body: Body,
+    /// How the answer's body is going to be read.
+    pub reading: Reading,
+}
+
+/// How the body of an answer is going to be read. A platform that decodes JSON itself can make use of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Reading {
+    /// As one JSON value: see [`ResponseBody::value`].
+    #[default]
+    Value,
+    /// As the bytes that came, all at once.
+    Text,
+    /// As the bytes come.
+    Stream,
 }
 
 /// The URL with its secrets taken out, the names of the headers, the kind of the body.
@@ -268,7 +283,7 @@ impl Request {
     /// # let _ = request;
     /// ```
     pub fn new(method: Method, url: impl Into<String>) -> Self {
-        Request { method, url: url.into(), headers: Headers::new(), body: Body::Empty }
+        Request { method, url: url.into(), headers: Headers::new(), body: Body::Empty, reading: Reading::Value }
     }
 
     /// The path, without scheme, host and query.
@@ -321,6 +336,15 @@ pub trait ResponseBody: MaybeSend {
     /// # Errors
     /// What broke the connection.
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, TransportError>>;
+
+    /// The whole body as a value, where the platform has decoded it. Asked once, before any [`chunk`](Self::chunk), and
+    /// only for [`Reading::Value`]; where this is none, the body is read and decoded as bytes.
+    ///
+    /// # Errors
+    /// Kind `Decode` where the body is not JSON.
+    fn value(&mut self) -> Option<Result<Json, Error>> {
+        None
+    }
 
     /// How many bytes the answer said will come, where it did.
     fn length(&self) -> Option<u64> {

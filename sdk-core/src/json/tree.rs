@@ -1,0 +1,159 @@
+//! JSON that is not text: values of the host, and what is composed of them.
+//!
+//! On the web JavaScript decodes and encodes. The core gets its objects as handles, peeks at a few members through
+//! them, and passes them on. Only what is composed around them (the requests of a batch, say) is a tree here.
+
+use alloc::{rc::Rc, string::String, vec::Vec};
+use core::cell::OnceCell;
+
+use bytes::Bytes;
+
+use super::{Json, push_string};
+
+/// An object or an array of the host. Strings, numbers, booleans and null come as text instead.
+pub trait HostValue: 'static {
+    /// The member of that name; none where there is none, or this is no object.
+    fn get(&self, name: &str) -> Option<Json>;
+    /// The items; none if this is no array.
+    fn items(&self) -> Option<Vec<Json>>;
+    /// The members in their order.
+    fn members(&self) -> Vec<(String, Json)>;
+    /// Its JSON text.
+    fn text(&self) -> String;
+    /// What the host knows it by.
+    fn handle(&self) -> u32;
+}
+
+/// What a [`Json`] is made of, for whoever passes it to the host.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JsonView<'a> {
+    /// JSON text.
+    Text(&'a str),
+    /// A value of the host, by its handle.
+    Host(u32),
+    /// Items.
+    Array(&'a [Json]),
+    /// Members.
+    Object(&'a [(String, Json)]),
+}
+
+/// A value that is no text, shared by its clones.
+#[derive(Clone)]
+pub(super) struct Tree {
+    node: Rc<Node>,
+}
+
+struct Node {
+    kind: Kind,
+    /// Written when somebody asks.
+    text: OnceCell<Bytes>,
+}
+
+enum Kind {
+    Host(Rc<dyn HostValue>),
+    Array(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+impl Tree {
+    fn new(kind: Kind) -> Tree {
+        Tree { node: Rc::new(Node { kind, text: OnceCell::new() }) }
+    }
+
+    pub(super) fn array(items: Vec<Json>) -> Tree {
+        Tree::new(Kind::Array(items))
+    }
+
+    pub(super) fn object(members: Vec<(String, Json)>) -> Tree {
+        Tree::new(Kind::Object(members))
+    }
+
+    pub(super) fn text(&self) -> &Bytes {
+        self.node.text.get_or_init(|| match &self.node.kind {
+            Kind::Host(host) => Bytes::from(host.text()),
+            Kind::Array(items) => {
+                let mut out = String::from("[");
+                for item in items {
+                    comma(&mut out, item.as_text());
+                }
+                out.push(']');
+                Bytes::from(out)
+            }
+            Kind::Object(members) => {
+                let mut out = String::from("{");
+                for (name, value) in members {
+                    let mut member = String::new();
+                    push_string(&mut member, name);
+                    member.push(':');
+                    member.push_str(value.as_text());
+                    comma(&mut out, &member);
+                }
+                out.push('}');
+                Bytes::from(out)
+            }
+        })
+    }
+
+    pub(super) fn is_object(&self) -> bool {
+        match &self.node.kind {
+            Kind::Host(host) => host.items().is_none(),
+            Kind::Array(_) => false,
+            Kind::Object(_) => true,
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Json> {
+        match &self.node.kind {
+            Kind::Host(host) => host.get(name),
+            Kind::Array(_) => None,
+            Kind::Object(members) => members.iter().rfind(|(key, _)| key == name).map(|(_, value)| value.clone()),
+        }
+    }
+
+    pub(super) fn items(&self) -> Vec<Json> {
+        match &self.node.kind {
+            Kind::Host(host) => host.items().unwrap_or_default(),
+            Kind::Array(items) => items.clone(),
+            Kind::Object(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn members(&self) -> Vec<(String, Json)> {
+        match &self.node.kind {
+            Kind::Host(host) => host.members(),
+            Kind::Array(_) => Vec::new(),
+            Kind::Object(members) => members.clone(),
+        }
+    }
+
+    fn view(&self) -> JsonView<'_> {
+        match &self.node.kind {
+            Kind::Host(host) => JsonView::Host(host.handle()),
+            Kind::Array(items) => JsonView::Array(items),
+            Kind::Object(members) => JsonView::Object(members),
+        }
+    }
+}
+
+fn comma(out: &mut String, next: &str) {
+    if out.len() > 1 {
+        out.push(',');
+    }
+    out.push_str(next);
+}
+
+impl Json {
+    /// A value of the host.
+    pub fn host(value: Rc<dyn HostValue>) -> Json {
+        Json::of_tree(Tree::new(Kind::Host(value)))
+    }
+
+    /// What it is made of.
+    pub fn view(&self) -> JsonView<'_> {
+        match &self.tree {
+            Some(tree) => tree.view(),
+            None => JsonView::Text(self.as_text()),
+        }
+    }
+}

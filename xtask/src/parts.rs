@@ -5,12 +5,14 @@ use anyhow::{Result, bail};
 use crate::backend::Backend;
 use crate::project::Project;
 use crate::steps::{Steps, Stop};
-use crate::{bench, test};
+use crate::{bench, build, js, test};
 
 /// One part: a language, or an area that is tested and measured alone.
 pub(crate) struct Part {
     /// As it is named on the command line.
     pub(crate) name: &'static str,
+    /// Builds what ships of it.
+    pub(crate) build: fn(&Project, &mut Steps) -> Result<(), Stop>,
     /// Builds and tests it once.
     pub(crate) test: fn(&Project, &Backend, &mut Steps) -> Result<(), Stop>,
     /// Measures it.
@@ -19,8 +21,9 @@ pub(crate) struct Part {
 
 /// Every part of this release.
 const PARTS: &[Part] = &[
-    Part { name: "rust", test: test::rust, bench: bench::rust },
-    Part { name: "realtime", test: test::realtime, bench: bench::realtime },
+    Part { name: "rust", build: build::rust, test: test::rust, bench: bench::rust },
+    Part { name: "realtime", build: build::rust, test: test::realtime, bench: bench::realtime },
+    Part { name: "js", build: js::build, test: js::test, bench: js::bench },
 ];
 
 /// The part of that name, or all of them.
@@ -46,6 +49,6 @@ mod tests {
     #[test]
     fn an_unknown_part_is_answered_with_the_known_ones() {
         let error = select(Some("cobol")).err().unwrap().to_string();
-        assert_eq!(error, "`cobol` is not part of this release: parts are rust, realtime");
+        assert_eq!(error, "`cobol` is not part of this release: parts are rust, realtime, js");
     }
 }

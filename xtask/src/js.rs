@@ -1,0 +1,101 @@
+//! The part `js`: the WebAssembly modules, the npm package around them, and its tests.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::backend::Backend;
+use crate::project::Project;
+use crate::steps::{Steps, Stop};
+use crate::tools::{self, Node};
+use crate::{run, wasm};
+
+/// Builds the modules and the package.
+pub(crate) fn build(project: &Project, steps: &mut Steps) -> Result<(), Stop> {
+    package(project, steps).map(drop)
+}
+
+/// Builds the modules and the package, with the tools for it.
+fn package(project: &Project, steps: &mut Steps) -> Result<Node, Stop> {
+    let node = steps.run("node and its packages", || Node::ensure(project))?;
+    steps.run("wasm modules", || wasm::build(project, &node))?;
+    steps.run("npm package", || run::run(&mut npm(project, &node, ["run", "--silent", "build"])))?;
+    Ok(node)
+}
+
+/// The package in Node and in Chromium, then what is shipped of it, installed as users install it.
+pub(crate) fn test(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+    let node = package(project, steps)?;
+    let chromium = steps.run("chromium", || tools::chromium().ensure(project))?;
+    let npm_run = |script: &'static str| {
+        let mut command = npm(project, &node, ["run", "--silent", script]);
+        backend.apply(command.env("PICOBASE_CHROMIUM", &chromium));
+        command
+    };
+    steps.run("wasm module for tests", || wasm::build_for_tests(project, &node))?;
+    steps.run("types", || run::run(&mut npm_run("types")))?;
+    steps.run("code in the guide", || run::run(&mut node.script(project, "npm/scripts/check-docs.mjs")))?;
+    steps.run("js, in Node", || run::run(&mut npm_run("test:node")))?;
+    steps.run("js, in Chromium", || run::run(&mut npm_run("test:browser")))?;
+    let tarball = steps.run("pack", || pack(project, &node))?;
+    steps.run("js, as it is shipped", || {
+        let mut consumers = node.script(project, "npm/test/consumers/run.mjs");
+        consumers.arg(&tarball).env("PICOBASE_CHROMIUM", &chromium);
+        run::run(backend.apply(&mut consumers))
+    })?;
+    for example in ["react", "astro"] {
+        steps.run(&format!("example {example}"), || {
+            let folder = project.root.join("examples").join(example);
+            run::run(&mut node.npm(&folder, ["ci", "--no-progress"]))?;
+            let mut e2e = node.npm(&folder, ["run", "--silent", "e2e"]);
+            e2e.env("PICOBASE_TARBALL", &tarball).env("PICOBASE_CHROMIUM", &chromium);
+            run::run(backend.apply(&mut e2e))
+        })?;
+    }
+    steps.run("size", || measure(project, &node))
+}
+
+/// `cargo xtask size`: builds the package and weighs it.
+pub(crate) fn size(project: &Project) -> ExitCode {
+    let mut steps = Steps::default();
+    if let Ok(node) = package(project, &mut steps) {
+        // A failure has been printed, and is in the summary.
+        let _ = steps.run("size", || measure(project, &node));
+    }
+    steps.finish()
+}
+
+/// What is measured of the package: so far its weight.
+pub(crate) fn bench(project: &Project, _: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+    let node = package(project, steps)?;
+    steps.run("size", || measure(project, &node))
+}
+
+/// Writes target/bench/size.json, and fails where the package is heavier than npm/size-limits.json lets it be.
+fn measure(project: &Project, node: &Node) -> Result<()> {
+    let folder = project.target.join("bench");
+    std::fs::create_dir_all(&folder)?;
+    run::run(node.script(project, "npm/scripts/size.mjs").arg(folder.join("size.json")))
+}
+
+/// The tarball that `npm publish` would send.
+fn pack(project: &Project, node: &Node) -> Result<PathBuf> {
+    let folder = project.target.join("npm");
+    std::fs::create_dir_all(&folder)?;
+    let mut pack = npm(project, node, ["pack", "--json", "--ignore-scripts", "--pack-destination"]);
+    let printed = run::output(pack.arg(&folder))?;
+    let packed: Value = serde_json::from_str(&printed).context("npm pack printed no JSON")?;
+    let name = packed.pointer("/0/filename").and_then(Value::as_str).context("npm pack named no file")?;
+    let tarball = folder.join(name);
+    println!("{}", project.relative(&tarball).display());
+    Ok(tarball)
+}
+
+/// npm, in the folder of the package.
+fn npm<const N: usize>(project: &Project, node: &Node, args: [&str; N]) -> Command {
+    let mut npm = node.npm(&project.root.join("npm"), args);
+    npm.env("PICOBASE_WASM", wasm::folder(project));
+    npm
+}

@@ -1,0 +1,220 @@
+//! The WebAssembly modules of the package: compiled for size, optimised, and looked at before anything ships them.
+//!
+//! The same sources give the same bytes, wherever they are built; and where nothing has changed nothing is done.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::firewall::{self, WASM};
+use crate::project::Project;
+use crate::tools::Node;
+use crate::{run, tools};
+
+/// The crate of the bindings.
+const CRATE: &str = "bindings-wasm";
+
+/// Where npm has put wasm-opt.
+const BINARYEN: &str = "npm/node_modules/binaryen";
+
+/// How it is compiled. Set here and not in a manifest, so that no other build of the workspace is touched by it.
+const PROFILE: &[(&str, &str)] = &[
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z"),
+    ("CARGO_PROFILE_RELEASE_LTO", "fat"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+    ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+    ("CARGO_PROFILE_RELEASE_STRIP", "false"),
+];
+
+/// No places and no texts of panics, which nothing could show.
+const SMALL: &[&str] = &["-Zunstable-options", "-Zlocation-detail=none", "-Zfmt-debug=none"];
+
+/// Only with a standard library that is built the same way: a panic is one instruction.
+const IMMEDIATE_ABORT: &str = "-Cpanic=immediate-abort";
+
+/// What wasm-opt does: the features that every runtime of the package has, and the passes.
+const OPTIMISE: &[&str] = &[
+    "--enable-bulk-memory",
+    "--enable-mutable-globals",
+    "--enable-sign-ext",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-multivalue",
+    "-Oz",
+    "--low-memory-unused",
+    "--flatten",
+    "--rereloop",
+    "-Oz",
+    "-Oz",
+    "--strip-debug",
+    "--strip-producers",
+];
+
+/// Where the modules are: `core.wasm`, and `realtime.wasm` where it is a module of its own.
+pub(crate) fn folder(project: &Project) -> PathBuf {
+    project.target.join("wasm")
+}
+
+/// Builds what ships.
+pub(crate) fn build(project: &Project, node: &Node) -> Result<()> {
+    let raw = compile(project, &[])?;
+    let core = folder(project).join("core.wasm");
+    optimise(project, node, &raw, &core)?;
+    inspect(project, node, &core)
+}
+
+/// Builds `test.wasm`, which exports more than what ships: for the vectors that cannot be seen from outside.
+pub(crate) fn build_for_tests(project: &Project, node: &Node) -> Result<()> {
+    let raw = compile(project, &["--features", "test-exports"])?;
+    optimise(project, node, &raw, &folder(project).join("test.wasm"))
+}
+
+/// Compiles the crate; the module is where cargo puts it, and the next call overwrites it.
+fn compile(project: &Project, features: &[&str]) -> Result<PathBuf> {
+    // Of its own: RUSTC_BOOTSTRAP would make cargo build again what it shares with other builds.
+    let target = project.target.join("wasm-build");
+    let mut cargo = project.cargo(["build", "--release", "--locked", "--target", WASM, "--manifest-path"]);
+    cargo.arg(project.root.join(CRATE).join("Cargo.toml")).arg("--target-dir").arg(&target).args(features);
+    cargo.envs(PROFILE.iter().copied()).env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTFLAGS");
+    let flags = standard_library(project, &mut cargo)?;
+    run::run(cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")))?;
+    Ok(target.join(WASM).join("release/picobase_wasm.wasm"))
+}
+
+/// Has the standard library built for size, or takes the ready one where its sources cannot be had; the flags for either.
+fn standard_library(project: &Project, cargo: &mut Command) -> Result<Vec<String>> {
+    let mut flags: Vec<_> = SMALL.iter().map(|flag| (*flag).to_owned()).collect();
+    match tools::rust_src().ensure(project) {
+        Ok(library) => {
+            cargo.args(["-Zbuild-std=core,alloc", "-Zbuild-std-features=optimize_for_size"]);
+            flags.push(IMMEDIATE_ABORT.to_owned());
+            if library.starts_with(project.tools()) {
+                cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
+            }
+        }
+        Err(error) => {
+            println!("NOTE: {error:#}\nThe module gets the ready standard library, and is larger than what ships.");
+            if let Some(sysroot) = tools::std_sysroot(project)? {
+                flags.push(format!("--sysroot={}", sysroot.display()));
+            }
+        }
+    }
+    Ok(flags)
+}
+
+/// Makes `module` of `raw`, where either the input or the way has changed since the last time.
+fn optimise(project: &Project, node: &Node, raw: &Path, module: &Path) -> Result<()> {
+    let input = made_from(project, raw)?;
+    let noted = module.with_extension("made-from");
+    if module.is_file() && std::fs::read(&noted).is_ok_and(|last| last == input) {
+        println!("{} is up to date", project.relative(module).display());
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder(project))?;
+    let fresh = module.with_extension("new");
+    let mut wasm_opt = node.script(project, &format!("{BINARYEN}/bin/wasm-opt"));
+    run::run(wasm_opt.args(OPTIMISE).arg(raw).arg("-o").arg(&fresh))?;
+    std::fs::rename(&fresh, module)?;
+    std::fs::write(&noted, input).context("cannot note what the module was made from")
+}
+
+/// All that the bytes of a module depend on.
+fn made_from(project: &Project, raw: &Path) -> Result<Vec<u8>> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let binaryen = read(&project.root.join(BINARYEN).join("package.json"))?;
+    Ok([OPTIMISE.join(" ").into_bytes(), binaryen, read(raw)?].concat())
+}
+
+/// Fails where a module wants more of its host than the bindings declare, or says where it was built.
+fn inspect(project: &Project, node: &Node, module: &Path) -> Result<()> {
+    let printed = run::output(node.script(project, "npm/scripts/inspect.mjs").arg(module))?;
+    let interface: Value = serde_json::from_str(&printed).context("inspect.mjs printed no JSON")?;
+    let declared = declared(&firewall::sources(&project.root.join(CRATE).join("src"))?)?;
+    let mut problems = undeclared(&interface, &declared);
+    let bytes = std::fs::read(module)?;
+    problems.extend(machine_paths(&bytes, &forbidden_paths(project)).map(|path| format!("contains the path {path}")));
+    if !problems.is_empty() {
+        bail!("{}:\n  {}", project.relative(module).display(), problems.join("\n  "));
+    }
+    println!("{}: {} bytes", project.relative(module).display(), bytes.len());
+    Ok(())
+}
+
+/// The functions that the sources of the bindings declare in `extern` blocks: all that a host has to bring.
+fn declared(sources: &[(String, String)]) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for (path, source) in sources {
+        let file = syn::parse_file(source).with_context(|| format!("{path} is not Rust"))?;
+        for item in file.items {
+            if let syn::Item::ForeignMod(block) = item {
+                names.extend(block.items.into_iter().filter_map(|item| match item {
+                    syn::ForeignItem::Fn(function) => Some(function.sig.ident.to_string()),
+                    _ => None,
+                }));
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// What a module imports besides.
+fn undeclared(interface: &Value, declared: &BTreeSet<String>) -> Vec<String> {
+    let imports = interface.get("imports").and_then(Value::as_array).cloned().unwrap_or_default();
+    let text = |import: &Value, key: &str| import.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    imports
+        .iter()
+        .map(|import| (text(import, "kind"), text(import, "name")))
+        .filter(|(kind, name)| kind != "function" || !declared.contains(name))
+        .map(|(kind, name)| format!("imports the {kind} {name}, which {CRATE} does not declare"))
+        .collect()
+}
+
+/// What would tell where a module was built.
+fn forbidden_paths(project: &Project) -> Vec<String> {
+    let environment = ["HOME", "USERPROFILE", "CARGO_HOME", "RUSTUP_HOME"].map(|name| std::env::var(name).ok());
+    let project = [&project.root, &project.target].map(|path| Some(path.display().to_string()));
+    let known = ["/.cargo/", "/registry/src/", "/rustc/"].map(|part| Some(part.to_owned()));
+    // The root of the file system is in every text.
+    project.into_iter().chain(environment).chain(known).flatten().filter(|path| path.len() > 1).collect()
+}
+
+fn machine_paths<'a>(bytes: &'a [u8], paths: &'a [String]) -> impl Iterator<Item = &'a String> {
+    paths.iter().filter(|path| bytes.windows(path.len()).any(|window| window == path.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{declared, machine_paths, undeclared};
+
+    #[test]
+    fn a_module_imports_what_the_sources_declare() {
+        let source = "unsafe extern \"C\" { fn now() -> f64; static S: u8; } extern \"C\" fn not_this() {}";
+        let declared = declared(&[("lib.rs".to_owned(), source.to_owned())]).unwrap();
+        let import = |kind: &str, name: &str| json!({"module": "env", "kind": kind, "name": name});
+        assert_eq!(undeclared(&json!({"imports": [import("function", "now")]}), &declared), [""; 0]);
+        let more =
+            json!({"imports": [import("memory", "now"), import("function", "S"), import("function", "not_this")]});
+        assert_eq!(
+            undeclared(&more, &declared),
+            [
+                "imports the memory now, which bindings-wasm does not declare",
+                "imports the function S, which bindings-wasm does not declare",
+                "imports the function not_this, which bindings-wasm does not declare",
+            ]
+        );
+    }
+
+    #[test]
+    fn paths_are_found_in_the_midst_of_bytes() {
+        let paths = ["/home/ada".to_owned(), "/rustc/".to_owned()];
+        assert_eq!(machine_paths(b"\0asm\xff/home/ada/x.rs\0", &paths).collect::<Vec<_>>(), ["/home/ada"]);
+        assert_eq!(machine_paths(b"\0asm/home/eve", &paths).count(), 0);
+        assert_eq!(machine_paths(b"", &paths).count(), 0);
+    }
+}

@@ -21,7 +21,7 @@ pub(crate) fn build(project: &Project, steps: &mut Steps) -> Result<(), Stop> {
 fn package(project: &Project, steps: &mut Steps) -> Result<Node, Stop> {
     let node = steps.run("node and its packages", || Node::ensure(project))?;
     steps.run("wasm modules", || wasm::build(project, &node))?;
-    steps.run("npm package", || run::run(&mut npm(project, &node, ["run", "--silent", "build"])))?;
+    steps.run("npm package", || run::run(&mut npm(project, &node, ["run", "build"])))?;
     Ok(node)
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn test(project: &Project, backend: &Backend, steps: &mut Steps) -> R
     let node = package(project, steps)?;
     let chromium = steps.run("chromium", || tools::chromium().ensure(project))?;
     let npm_run = |script: &'static str| {
-        let mut command = npm(project, &node, ["run", "--silent", script]);
+        let mut command = npm(project, &node, ["run", script]);
         backend.apply(command.env("PICOBASE_CHROMIUM", &chromium));
         command
     };
@@ -49,7 +49,7 @@ pub(crate) fn test(project: &Project, backend: &Backend, steps: &mut Steps) -> R
         steps.run(&format!("example {example}"), || {
             let folder = project.root.join("examples").join(example);
             run::run(&mut node.npm(&folder, ["ci", "--no-progress"]))?;
-            let mut e2e = node.npm(&folder, ["run", "--silent", "e2e"]);
+            let mut e2e = node.npm(&folder, ["run", "e2e"]);
             e2e.env("PICOBASE_TARBALL", &tarball).env("PICOBASE_CHROMIUM", &chromium);
             run::run(backend.apply(&mut e2e))
         })?;

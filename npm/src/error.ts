@@ -146,3 +146,12 @@ export class PicoBaseError extends Error {
     return { ...this, name: this.name, message: this.message };
   }
 }
+
+/**
+ * Throws an error of the facade's own making.
+ *
+ * @internal
+ */
+export function fail(kind: ErrorKind, message: string, fix: string): never {
+  throw new PicoBaseError({ kind, message, fix });
+}

@@ -1,0 +1,118 @@
+/** The records of a collection. */
+import type { Client } from "./client.js";
+import { type Body, split } from "./body.js";
+import { Op } from "./core/ops.js";
+import { Row } from "./rows.js";
+import type {
+  CallOptions,
+  FullListOptions,
+  ListOptions,
+  ListResult,
+  Many,
+  RecordModel,
+  RecordOptions,
+  WriteOptions,
+} from "./types.js";
+
+/**
+ * The records of a collection: `client.collection("posts")`. `M` is what a record looks like; each method takes another
+ * type where `fields` or `expand` make it one.
+ *
+ * All methods fail with a PicoBaseError.
+ *
+ * ```ts
+ * const posts = client.collection<Post>("posts");
+ * const page = await posts.getList(1, 20, { filter: client.filter("title ~ {:q}", { q }), sort: "-created" });
+ * ```
+ */
+export class Collection<M = RecordModel> {
+  /** The collection's name, or its id. */
+  readonly name: string;
+  /** @internal */
+  readonly client: Client<any>;
+
+  /** @internal */
+  constructor(client: Client<any>, name: string) {
+    this.client = client;
+    this.name = name;
+  }
+
+  /** One page of records. Pages count from 1; 30 records a page by default, 1,000 at most. */
+  getList<T = M>(page = 1, perPage = 30, options?: ListOptions): Promise<ListResult<T>> {
+    return this.client.call(Op.Row, [Row.RecordsList, [this.name], null, 0], { page, perPage, ...options });
+  }
+
+  /** One record. Kind `NotFound` where there is none, or the rules hide it. */
+  getOne<T = M>(id: string, options?: RecordOptions): Promise<T> {
+    return this.client.call(Op.Row, [Row.RecordsOne, [this.name, id], null, 0], options);
+  }
+
+  /**
+   * All records. Without a `sort` the list is walked by id: records that exist for the whole walk appear exactly once,
+   * whatever is written meanwhile. With one it goes by page numbers, and records that move between pages can be missed.
+   */
+  getFullList<T = M>(options?: FullListOptions): Promise<T[]>;
+  /** The same with the size of a request first, as older versions of PocketBase's SDK have it. */
+  getFullList<T = M>(batch: number, options?: ListOptions): Promise<T[]>;
+  getFullList<T = M>(first: FullListOptions | number = {}, second?: ListOptions): Promise<T[]> {
+    const { batch = null, ...options } = typeof first == "number" ? { batch: first, ...second } : first;
+    return this.client.call(Op.GetFullList, [this.name, batch], options);
+  }
+
+  /**
+   * All records, one after the other; the next ones are fetched while these are worked on.
+   *
+   * ```ts
+   * for await (const post of client.collection("posts").iterate()) console.log(post.title);
+   * ```
+   */
+  async *iterate<T = M>({ batch = null, ...options }: Omit<FullListOptions, "batch"> & { batch?: number | null } = {}): AsyncGenerator<T, void, undefined> {
+    const { client } = this;
+    const { signal } = options;
+    const walk = [await client.call<number>(Op.Walk, [this.name, batch], options)];
+    try {
+      for (let page; (page = await client.call<T[] | null>(Op.WalkNext, walk, signal ? { signal } : undefined)); ) yield* page;
+    } finally {
+      client.post(Op.WalkEnd, walk);
+    }
+  }
+
+  /** The first record that the filter finds. Kind `NotFound` where there is none. */
+  getFirstListItem<T = M>(filter: string, options?: ListOptions): Promise<T> {
+    return this.client.call(Op.GetFirst, [this.name, filter], options);
+  }
+
+  /** The records of these ids, in their order, and which of them are missing. There may be any number of them. */
+  async getMany<T = M>(ids: readonly string[], options?: RecordOptions): Promise<Many<T>> {
+    const [records, missing] = await this.client.call<[T[], string[]]>(Op.GetMany, [this.name, ids], options);
+    return { records, missing };
+  }
+
+  /**
+   * Creates a record. Files may stand in the body: `{ title: "a", cover: file, attachments: [one, two] }`; so may a FormData be
+   * the body.
+   *
+   * Kind `Validation` where fields are refused (see `fields`), `Conflict` where a unique value is taken.
+   */
+  create<T = M>(body?: Body, options: WriteOptions = {}): Promise<T> {
+    return this.#write(Op.Create, [this.name], body, options);
+  }
+
+  /**
+   * Changes the fields that the body names; `views+`, `tags-` and `+attachments` add, remove and put in front. A record that
+   * is the session's own changes the session too.
+   */
+  update<T = M>(id: string, body?: Body, options: WriteOptions = {}): Promise<T> {
+    return this.#write(Op.Update, [this.name, id], body, options);
+  }
+
+  /** Deletes a record. One that is the session's own signs out. */
+  async delete(id: string, options?: CallOptions): Promise<true> {
+    await this.client.call(Op.Delete, [this.name, id], options);
+    return true;
+  }
+
+  async #write<T>(op: Op, place: string[], body: Body | undefined, { safeRetry, onProgress, ...options }: WriteOptions): Promise<T> {
+    return this.client.call(op, [...place, ...split(body), !!safeRetry, onProgress ?? null], options);
+  }
+}

@@ -1,0 +1,170 @@
+/** File URLs, uploads and downloads. URLs are synchronous, so in TypeScript; shared vectors prove that the core's are the same. */
+import type { Client } from "./client.js";
+import { split, type FileData } from "./body.js";
+import { type Download, Op } from "./core/ops.js";
+import { fail } from "./error.js";
+import { Row } from "./rows.js";
+import type { CallOptions, Progress, RecordModel, WriteOptions } from "./types.js";
+
+/** Whose file it is: a record, or what of it tells where it is. */
+export type FileOwner = { id?: string; collectionId?: string | null; collectionName?: string | null };
+
+/** How a file's URL is made. */
+export interface FileUrlOptions {
+  /** The size of a thumb that the field has: `100x100`, `0x300`, `100x100t` … */
+  thumb?: string | null;
+  /** Should the browser save it instead of showing it? */
+  download?: boolean | string | null;
+  /** A token for protected files, see {@link Storage.getToken}. */
+  token?: string | null;
+}
+
+/** How a file is uploaded as a record of its own. */
+export interface UploadOptions extends WriteOptions {
+  /** The field that takes the file; `file` by default. */
+  field?: string;
+  /** The other fields of the record. */
+  data?: Record<string, any>;
+  /** Its file name; by default that of the file itself. */
+  name?: string;
+  /** Its content type; by default that of the file itself. */
+  type?: string;
+}
+
+/** How a file is downloaded. */
+export interface DownloadOptions extends CallOptions {
+  /** The size of a thumb instead of the file itself. */
+  thumb?: string | null;
+  /** Is the file protected? Then a token is fetched for it. */
+  protected?: boolean;
+  /** A token of your own for a protected file. */
+  token?: string | null;
+  /** Called as the bytes come in. */
+  onProgress?: (progress: Progress) => void;
+}
+
+/** File URLs, uploads and downloads: `client.storage`, and under PocketBase's name `client.files`. */
+export class Storage {
+  readonly #client: Client<any>;
+
+  /** @internal */
+  constructor(client: Client<any>) {
+    this.#client = client;
+  }
+
+  /**
+   * The URL of a file. It carries no key and no session; a protected file needs a token in it.
+   *
+   * Throws a PicoBaseError of kind `NotFound` where id, collection or name is missing, and of kind `Configuration` where the
+   * client has no URL.
+   *
+   * ```ts
+   * image.src = client.storage.getUrl(post, post.cover, { thumb: "100x100" });
+   * ```
+   */
+  getUrl(record: FileOwner, name: string, options: FileUrlOptions = {}): string {
+    const path = `files/${segment(record.collectionId || record.collectionName)}/${segment(record.id)}/${segment(name)}`;
+    return urlOf(this.#client, path, { thumb: options.thumb, download: options.download && "1", token: options.token });
+  }
+
+  /** The same as {@link Storage.getUrl}, under PocketBase's name. */
+  getURL(record: FileOwner, name: string, options?: FileUrlOptions): string {
+    return this.getUrl(record, name, options);
+  }
+
+  /** A token that opens protected files for three minutes. It is kept and renewed in time. */
+  getToken(options?: CallOptions): Promise<string> {
+    return this.#client.call(Op.FileToken, [], options);
+  }
+
+  /**
+   * Creates a record with a file in it.
+   *
+   * ```ts
+   * const doc = await client.storage.upload("docs", input.files[0], {
+   *   data: { title: "Report" },
+   *   onProgress: ({ done, total }) => console.log(done, total),
+   * });
+   * ```
+   */
+  async upload<T = RecordModel>(collection: string, file: FileData, options: UploadOptions = {}): Promise<T> {
+    const { field = "file", data = {}, name, type, safeRetry, onProgress, ...rest } = options;
+    const [json, files] = split({ ...data, [field]: file });
+    const part = files.find(([name]) => name == field);
+    if (part) [part[1], part[2]] = [name ?? part[1], type ?? part[2]];
+    return this.#client.call(Op.Create, [collection, json, files, !!safeRetry, onProgress ?? null], rest);
+  }
+
+  /**
+   * Downloads a file as a `Response`: read it with `blob()`, `arrayBuffer()` or piece by piece from `body`. Bytes that are
+   * missing at the end are an error. There is no time limit while bytes come.
+   *
+   * ```ts
+   * const film = await (await client.storage.download(post, "film.mp4")).blob();
+   * ```
+   */
+  async download(record: FileOwner, name: string, options: DownloadOptions = {}): Promise<Response> {
+    const { protected: isProtected, onProgress, ...rest } = options;
+    const params = [record.collectionId || record.collectionName || "", record.id ?? "", name];
+    return response(await this.#client.call(Op.Download, [Row.FilesDownload, params, !!isProtected], rest), onProgress);
+  }
+}
+
+/** @internal */
+export function response({ size, type, body }: Download, onProgress?: (progress: Progress) => void): Response {
+  const headers: Record<string, string> = {};
+  if (type) headers["content-type"] = type;
+  if (size != null) headers["content-length"] = `${size}`;
+  let done = 0;
+  const counted = new TransformStream<Uint8Array, Uint8Array>({
+    transform(piece, out) {
+      done += piece.length;
+      out.enqueue(piece);
+      onProgress!({ done, total: size });
+    },
+  });
+  return new Response(onProgress ? body.pipeThrough(counted) : body, { headers });
+}
+
+/**
+ * The URL of `path` on the client's instance.
+ *
+ * @internal
+ */
+export function urlOf(client: Client<any>, path: string, query: Record<string, string | false | null | undefined>): string {
+  const parameters = Object.entries(query).flatMap(([name, value]) => (value ? [`${name}=${encode(value)}`] : []));
+  return `${baseOf(client.url)}/api/${path}${parameters.length ? "?" : ""}${parameters.join("&")}`;
+}
+
+/** One segment of a path. */
+export function segment(value: string | null | undefined): string {
+  if (!value || value == "." || value == "..") {
+    fail("NotFound", `"${value ?? ""}" cannot be the id or name of anything`, "Pass those of something that exists.");
+  }
+  return encode(value);
+}
+
+/** All but the unreserved characters of RFC 3986 become their UTF-8 bytes. */
+function encode(text: string): string {
+  return encodeURIComponent(text).replace(/[!'()*]/g, (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase());
+}
+
+/**
+ * The base URL as the core keeps it. What is wrong with one that is none the core tells in each call.
+ *
+ * @internal
+ */
+export function baseOf(url: string | null): string {
+  const [, scheme, host, port, path] =
+    /^(https?):\/\/(\[[\da-f:.]+]|[\w!$&'()*+.;=~-]+)(?::(\d+))?(\/[^\s\0-\x1f\x7f\\<>"?#]*)?$/i.exec((url ?? "").trim()) ?? [];
+  const plainPath = (path ?? "").replace(/\/+$/, "");
+  if (!host || (port && !(+port > 0 && +port < 65536)) || /\/(\/|(\.|%2e){1,2}(\/|$))/i.test(plainPath)) {
+    fail(
+      "Configuration",
+      "the client has no valid URL",
+      "Write it like https://my-app.picobase.com or http://127.0.0.1:8090: http or https, a host, perhaps a port (1 to 65535) and a path; without a user, a query, a fragment or .. segments.",
+    );
+  }
+  const start = `${scheme}://${host}`.toLowerCase();
+  return start + (port && +port != (start[4] == "s" ? 443 : 80) ? `:${+port}` : "") + plainPath;
+}

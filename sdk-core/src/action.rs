@@ -61,10 +61,33 @@ impl<T> core::fmt::Debug for Action<T> {
     }
 }
 
+/// The options of a call, apart from it: what bindings read before they know the call.
+#[cfg(not(feature = "std"))]
+#[derive(Debug, Default)]
+pub struct CallOptions {
+    /// Query parameters; they win over the call's own.
+    pub query: crate::url::Query,
+    /// Header fields; they win over the call's own.
+    pub headers: crate::transport::Headers,
+    /// How long the call may take; zero is without end.
+    pub timeout: Option<core::time::Duration>,
+}
+
 /// The options that every call has.
 macro_rules! call_options {
     ($type:ty $(, $generic:ident)*) => {
         impl<$($generic),*> $type {
+            /// Takes these options.
+            #[cfg(not(feature = "std"))]
+            pub fn options(mut self, options: crate::action::CallOptions) -> Self {
+                self.call.query.merge(options.query);
+                self.call.headers.merge(&options.headers);
+                if let Some(timeout) = options.timeout {
+                    self.call.limit = if timeout.is_zero() { Limit::Never } else { Limit::After(timeout) };
+                }
+                self
+            }
+
             /// Relations to put into the answer's `expand`, separated by commas; up to six levels with dots.
             ///
             /// ```

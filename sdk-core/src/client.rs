@@ -22,7 +22,7 @@ use crate::{
     call::{Call, DEFAULT_TIMEOUT, decode},
     endpoints::{self, custom},
     error::{Error, ErrorKind},
-    files::Files,
+    files::{Download, Files},
     filter::{FilterDialect, filter_for},
     gate::{Gate, InstanceState},
     json::{FromJson, ToJson},
@@ -291,6 +291,19 @@ impl Client {
     /// ```
     pub fn row_nothing(&self, number: u8, params: &[&str]) -> Action<()> {
         Action::new(self, row_call(number, params), crate::call::nothing)
+    }
+
+    /// [`row`](Self::row) for rows that answer a file.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// use picobase::endpoints::BACKUPS_DOWNLOAD;
+    /// let zip = client.row_download(BACKUPS_DOWNLOAD.number, &["before.zip"]).protected().bytes().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn row_download(&self, number: u8, params: &[&str]) -> Download {
+        Download::new(self, row_call(number, params))
     }
 
     /// Any other route of the instance. `path` begins with a slash and may have a query.

@@ -36,6 +36,21 @@ pub enum InstanceState {
     Unreachable,
 }
 
+impl InstanceState {
+    /// The word for it that all languages use.
+    ///
+    /// ```
+    /// assert_eq!(picobase::InstanceState::Starting.as_str(), "starting");
+    /// ```
+    pub fn as_str(self) -> &'static str {
+        match self {
+            InstanceState::Starting => "starting",
+            InstanceState::Ready => "ready",
+            InstanceState::Unreachable => "unreachable",
+        }
+    }
+}
+
 /// One per client and its `with_session` family.
 pub(crate) struct Gate {
     state: Lock<State>,

@@ -221,6 +221,17 @@ impl Query {
         self
     }
 
+    /// Sets all that another one has.
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn merge(&mut self, other: Query) {
+        for (name, value) in other.pairs {
+            self.set(&name, value);
+        }
+        if other.mistake.is_some() {
+            self.mistake = other.mistake;
+        }
+    }
+
     /// A value as text; none for null, and for one that cannot be written, which is noted.
     fn written(&mut self, name: &str, value: QueryValue) -> Option<String> {
         value.text().unwrap_or_else(|why| {

@@ -187,6 +187,17 @@ impl Download {
         Ok(DownloadStream { size, pieces: unfold(transfer, next_piece) })
     }
 
+    /// Takes these options.
+    #[cfg(not(feature = "std"))]
+    pub fn options(mut self, options: crate::action::CallOptions) -> Self {
+        self.call.query.merge(options.query);
+        self.call.headers.merge(&options.headers);
+        if let Some(timeout) = options.timeout {
+            self.call.limit = if timeout.is_zero() { Limit::Never } else { Limit::After(timeout) };
+        }
+        self
+    }
+
     /// Asks for the file, and answers the response whose body the host reads itself.
     ///
     /// # Errors

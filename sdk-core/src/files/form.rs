@@ -96,6 +96,14 @@ impl Form {
         }
     }
 
+    /// The host has sent so many bytes of it.
+    #[cfg(not(feature = "std"))]
+    pub fn note_taken(&self, bytes: u64) {
+        if let Some(file) = self.files.first() {
+            file.source.source.note_taken(bytes);
+        }
+    }
+
     pub(crate) fn replayable(&self) -> bool {
         self.files.iter().all(|file| file.source.source.replayable())
     }

@@ -13,7 +13,7 @@ pub(crate) use self::list::items;
 #[cfg(feature = "std")]
 pub use self::record::Record;
 pub use self::{
-    batch::{Batch, BatchCollection, BatchResult, BatchWrite},
+    batch::{Batch, BatchCollection, BatchResult, BatchWrite, Chunked},
     collection::Collection,
     list::{GetMany, ListResult, Many},
     walk::{FullList, RecordStream},

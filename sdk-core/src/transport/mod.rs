@@ -123,6 +123,14 @@ impl Headers {
         self.append(name, &value.into());
     }
 
+    /// Sets all fields that others have.
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn merge(&mut self, others: &Headers) {
+        for (name, value) in others.iter() {
+            self.set(name, value);
+        }
+    }
+
     /// Adds a field behind the others.
     pub(crate) fn append(&mut self, name: &str, value: &str) {
         let start = self.text.len();
@@ -343,6 +351,12 @@ pub trait ResponseBody: MaybeSend {
     /// # Errors
     /// Kind `Decode` where the body is not JSON.
     fn value(&mut self) -> Option<Result<Json, Error>> {
+        None
+    }
+
+    /// What the host knows the body by, where it reads it itself.
+    #[cfg(not(feature = "std"))]
+    fn handle(&self) -> Option<u32> {
         None
     }
 

@@ -1,0 +1,252 @@
+//! The clients of this module, by number.
+
+use alloc::{boxed::Box, rc::Rc, string::String, sync::Arc, vec::Vec};
+
+use picobase::{
+    Client, Error, Json,
+    auth::{AuthListener, Credentials, Session, Store},
+    client::{CallReport, Outgoing, SessionSource},
+    realtime::RealtimeOptions,
+};
+
+use crate::{
+    abi::{self, Tell, with},
+    executor::{millis, write_error},
+    frame::{Args, Frame, Value},
+    host::Handle,
+    platform::{JsStore, Platform, header, pairs},
+};
+
+/// All clients.
+pub(crate) struct Clients {
+    all: Vec<Entry>,
+    last: u32,
+}
+
+struct Entry {
+    id: u32,
+    client: Client,
+    /// Tells JavaScript what becomes of the session.
+    _listener: AuthListener,
+    /// Are its states of the stream told?
+    watched: bool,
+}
+
+impl Clients {
+    pub(crate) const fn new() -> Clients {
+        Clients { all: Vec::new(), last: 0 }
+    }
+
+    /// Is it the first time that the states of this client's stream are to be told?
+    pub(crate) fn watch(&mut self, id: u32) -> bool {
+        match self.all.iter_mut().find(|entry| entry.id == id) {
+            Some(entry) => !core::mem::replace(&mut entry.watched, true),
+            None => false,
+        }
+    }
+}
+
+/// The client with this number.
+pub(crate) fn get(id: u32) -> Option<Client> {
+    with(|executor| executor.clients.all.iter().find(|entry| entry.id == id).map(|entry| entry.client.clone()))
+}
+
+/// Forgets a client.
+pub(crate) fn close(id: u32) {
+    let closed = with(|executor| {
+        let at = executor.clients.all.iter().position(|entry| entry.id == id)?;
+        Some(executor.clients.all.swap_remove(at))
+    });
+    drop(closed);
+}
+
+fn next_id() -> u32 {
+    with(|executor| {
+        executor.clients.last = executor.clients.last.wrapping_add(1);
+        executor.clients.last
+    })
+}
+
+/// Keeps a client, and tells JavaScript what becomes of its session from now on.
+fn keep(id: u32, client: Client) {
+    let listener = client.auth().on_change(move |change| {
+        let mut out = Frame::new();
+        out.text("auth").text(change.event.as_str());
+        match &change.session {
+            Some(session) => write_session(&mut out, session),
+            None => _ = out.null(),
+        }
+        abi::tell(Tell::Notice, id, out.bytes());
+    });
+    with(|executor| executor.clients.all.push(Entry { id, client, _listener: listener, watched: false }));
+}
+
+/// A session as a list: token, record, end.
+pub(crate) fn write_session(out: &mut Frame, session: &Session) {
+    out.list(3).text(session.token()).json(session.record_json());
+    match session.expires_at() {
+        Some(at) => out.int(at),
+        None => out.null(),
+    };
+}
+
+/// Keeps a client that an operation made: its number, and its session.
+pub(crate) fn write_new(out: &mut Frame, client: Client) {
+    let id = next_id();
+    out.list(2).int(id.into());
+    match client.auth().session() {
+        Some(session) => write_session(out, &session),
+        None => _ = out.null(),
+    }
+    keep(id, client);
+}
+
+/// A new client.
+pub(crate) fn create(args: &mut Args) -> Result<Frame, Error> {
+    let id = next_id();
+    let mut builder = Client::builder();
+    if let Some(url) = args.some() {
+        builder = builder.url(&url);
+    }
+    if let Some(key) = args.some() {
+        builder = builder.api_key(&key);
+    }
+    if let Some(language) = args.some() {
+        builder = builder.accept_language(&language);
+    }
+    if let Some(collection) = args.some() {
+        builder = builder.auth_collection(&collection);
+    }
+    if let Some(version) = args.some() {
+        builder = builder.server_version(&version);
+    }
+    if let Some(time) = args.time() {
+        builder = builder.timeout(time);
+    }
+    if let Some(time) = args.time() {
+        builder = builder.cold_start_timeout(time);
+    }
+    if let Some(time) = args.time() {
+        builder = builder.transfer_idle_timeout(time);
+    }
+    if let Some(times) = args.small() {
+        builder = builder.max_retries(times);
+    }
+    if let Value::Host(store) = args.next() {
+        builder = builder.store(JsStore(store));
+    }
+    let mut credentials = Args::new(args.list());
+    if let Some(identity) = credentials.some() {
+        let mut known = Credentials::new(identity, credentials.text());
+        if let Some(collection) = credentials.some() {
+            known = known.collection(collection);
+        }
+        builder = builder.credentials(known);
+    }
+    builder = builder.realtime(realtime(Args::new(args.list())));
+    if let Value::Host(hook) = args.next() {
+        builder = builder.before_call(move |call| before(&hook, call));
+    }
+    if args.flag() {
+        builder = builder.after_call(move |report| after(id, report));
+    }
+    let is_browser = args.flag();
+    let client = builder
+        .transport(Platform { is_browser })
+        .runtime(Arc::new(Platform { is_browser }))
+        .on_state(move |state| notice(id, "state", state.as_str()))
+        .on_storage_error(move |error| {
+            let mut out = Frame::new();
+            out.text("storage");
+            write_error(&mut out, error);
+            abi::tell(Tell::Notice, id, out.bytes());
+        })
+        .build()?;
+    keep(id, client);
+    let mut out = Frame::new();
+    out.int(id.into());
+    Ok(out)
+}
+
+/// A client with a session of its own.
+pub(crate) fn with_session(parent: &Client, args: &mut Args) -> Frame {
+    let (token, record) = (args.some(), args.json());
+    let source = match (args.next(), token) {
+        (Value::Host(store), _) => SessionSource::Store(Arc::new(JsStore(store)) as Arc<dyn Store>),
+        (_, Some(token)) => source(token, record),
+        _ => SessionSource::Guest,
+    };
+    let id = next_id();
+    keep(id, parent.with_session(source));
+    let mut out = Frame::new();
+    out.int(id.into());
+    out
+}
+
+fn source(token: String, record: Option<Json>) -> SessionSource {
+    match record {
+        Some(record) => Session::new(token, record).into(),
+        None => token.into(),
+    }
+}
+
+fn realtime(mut args: Args) -> RealtimeOptions {
+    let mut options = RealtimeOptions::default();
+    for field in [&mut options.liveness, &mut options.max_age, &mut options.overlap, &mut options.linger] {
+        if let Some(time) = args.time() {
+            *field = time;
+        }
+    }
+    if let Value::Bool(catch_up) = args.next() {
+        options.catch_up = catch_up;
+    }
+    if let Some(time) = args.time() {
+        options.catch_up_skew = time;
+    }
+    for field in [&mut options.catch_up_max, &mut options.tracked_max, &mut options.queue_max] {
+        if let Some(number) = args.small() {
+            *field = number;
+        }
+    }
+    options
+}
+
+/// The user's hook before a call: it answers the headers as they are to be, and further query parameters.
+fn before(hook: &Rc<Handle>, call: &mut Outgoing) {
+    let mut out = Frame::new();
+    out.text(call.endpoint).text(call.method.as_str()).list(call.headers.iter().count().saturating_mul(2));
+    for (name, value) in call.headers.iter() {
+        out.text(name).text(value);
+    }
+    let mut answer = hook.call(out.bytes());
+    for (name, value) in pairs(answer.list()) {
+        call.headers.set(&name, header(value));
+    }
+    for (name, value) in pairs(answer.list()) {
+        call.set_query(&name, value.query());
+    }
+}
+
+/// The user's hook behind a call.
+fn after(client: u32, report: &CallReport) {
+    let mut out = Frame::new();
+    out.text("call").list(8).text(report.endpoint).text(report.method.as_str()).text(&report.template);
+    out.text(&report.url).int(report.status.into()).int(report.attempts.into()).int(millis(report.elapsed));
+    match &report.error {
+        Some(error) => write_error(&mut out, error),
+        None => _ = out.null(),
+    }
+    abi::tell(Tell::Notice, client, out.bytes());
+}
+
+/// Tells a word.
+pub(crate) fn notice(client: u32, about: &str, word: &str) {
+    let mut out = Frame::new();
+    out.text(about).text(word);
+    abi::tell(Tell::Notice, client, out.bytes());
+}
+
+/// A closed client's calls.
+pub(crate) fn closed() -> Error {
+    Error::new(picobase::ErrorKind::Cancelled, "the client is closed").with_fix("Make a new one with `createClient`.")
+}

@@ -1,0 +1,210 @@
+//! Operations of realtime and live queries.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    future::{IntoFuture, poll_fn},
+    pin::Pin,
+    time::Duration,
+};
+
+use futures_core::Stream;
+use picobase::{
+    Client, Error, Json,
+    live::{LiveChange, LiveEvent},
+    realtime::{Event, NetworkHint},
+    runtime::Runtime,
+};
+
+use super::{Asked, auth::all_in_one, op, unknown};
+use crate::{
+    abi::{self, Tell, with},
+    clients,
+    executor::{self, Work, write_error},
+    frame::Frame,
+    platform::Platform,
+};
+
+/// How long a page is hidden before its stream is closed: it would keep the instance awake.
+const HIDDEN: Duration = Duration::from_secs(600);
+
+/// Starts the operation `op` as `id` for a client.
+pub(crate) fn start(op: u32, id: u32, client: u32, bytes: Vec<u8>) {
+    let mut asked = Asked::new(id, client, &bytes);
+    let Some(client) = clients::get(client) else { return asked.answer(Err(clients::closed())) };
+    match op {
+        op::O_AUTH2_ALL_IN_ONE => {
+            let open = move |url: &str| abi::tell(Tell::Event, id, Frame::new().text(url).bytes());
+            let args = core::mem::replace(&mut asked.args, crate::frame::Args::new(Vec::new()));
+            asked.spawn(Work::Session(all_in_one(&client, args, open)));
+        }
+        op::SUBSCRIBE => subscribe(&client, asked),
+        op::LIVE => live(&client, asked),
+        _ => {
+            control(op, &client, asked);
+        }
+    }
+}
+
+fn control(op: u32, client: &Client, mut asked: Asked) {
+    let realtime = client.realtime();
+    match op {
+        op::UNSUBSCRIBE | op::LIVE_END => {
+            // The events come out of a job of their own; with it goes the handle.
+            executor::cancel(asked.args.small().unwrap_or(0));
+        }
+        op::UNSUBSCRIBE_TOPIC => match asked.args.some() {
+            Some(topic) => realtime.unsubscribe(&topic),
+            None => realtime.unsubscribe_all(),
+        },
+        op::UNSUBSCRIBE_PREFIX => realtime.unsubscribe_prefix(&asked.args.text()),
+        op::HINT => hint(client, asked.client_id, &asked.args.text()),
+        _ => return asked.answer(Err(unknown())),
+    }
+    asked.answer(Ok(Frame::new()));
+}
+
+fn hint(client: &Client, id: u32, hint: &str) {
+    let age = with(|executor| {
+        executor.looks = executor.looks.wrapping_add(1);
+        executor.looks
+    });
+    match hint {
+        "online" => client.realtime().hint(NetworkHint::Online),
+        "visible" => client.realtime().hint(NetworkHint::Visible),
+        _ => executor::spawn_job(Box::pin(async move {
+            Platform { is_browser: true }.sleep(HIDDEN).await;
+            // Looked at, or hidden once more, in between.
+            if with(|executor| executor.looks) == age
+                && let Some(client) = clients::get(id)
+            {
+                client.realtime().hint(NetworkHint::Hidden);
+            }
+        })),
+    }
+}
+
+/// Tells the client's states of the stream from now on, once a client.
+fn watch(client: &Client, id: u32) {
+    if !with(|executor| executor.clients.watch(id)) {
+        return;
+    }
+    let mut states = client.realtime().states();
+    executor::spawn_job(Box::pin(async move {
+        while let Some(state) = poll_fn(|cx| Pin::new(&mut states).poll_next(cx)).await {
+            if clients::get(id).is_none() {
+                return;
+            }
+            clients::notice(id, "realtime", state.as_str());
+        }
+    }));
+}
+
+fn subscribe(client: &Client, mut asked: Asked) {
+    watch(client, asked.client_id);
+    let topic = asked.args.text();
+    let subscribe = client.realtime().subscribe(&topic).options(asked.options());
+    let subscribe = if let Some(filter) = asked.args.some() { subscribe.filter(filter) } else { subscribe };
+    let subscribe = if let Some(most) = asked.args.small() { subscribe.queue_max(most) } else { subscribe };
+    let id = asked.id;
+    asked.frame(Box::pin(async move {
+        let mut events = subscribe.await?;
+        let job = executor::next_job();
+        executor::spawn(
+            job,
+            Work::Job(Box::pin(async move {
+                while let Some(event) = poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await {
+                    tell(id, |out| write_event(out, event));
+                }
+                tell(id, |out| _ = out.list(1).text("end"));
+            })),
+        );
+        let mut out = Frame::new();
+        out.int(job.into());
+        Ok(out)
+    }));
+}
+
+fn tell(id: u32, write: impl FnOnce(&mut Frame)) {
+    let mut out = Frame::new();
+    write(&mut out);
+    abi::tell(Tell::Event, id, out.bytes());
+}
+
+fn write_event(out: &mut Frame, event: Result<Event<Json>, Error>) {
+    match event {
+        Ok(Event::Record(event)) => {
+            out.list(5).text("record").text(event.action.as_str()).text(event.origin.as_str()).text(&event.topic);
+            out.json(&event.json);
+        }
+        Ok(Event::Message(message)) => {
+            out.list(3).text("message").text(&message.topic).json(&message.data);
+        }
+        Ok(Event::Resync(reason)) => {
+            out.list(2).text("resync").text(reason.as_str());
+        }
+        Ok(Event::Lagged { missed }) => {
+            out.list(2).text("lagged").int(missed);
+        }
+        Ok(_) => _ = out.list(1).text("unknown"),
+        Err(error) => {
+            out.list(2).text("error");
+            write_error(out, &error);
+        }
+    }
+}
+
+fn live(client: &Client, mut asked: Asked) {
+    watch(client, asked.client_id);
+    let query = client.collection(&asked.args.text()).typed::<Json>().live().options(asked.options());
+    let query = if let Some(limit) = asked.args.small() { query.limit(limit) } else { query };
+    let query = if let Some(time) = asked.args.time() { query.recheck_every(time) } else { query };
+    let id = asked.id;
+    asked.frame(Box::pin(async move {
+        let mut events = query.into_future().await?;
+        let job = executor::next_job();
+        executor::spawn(
+            job,
+            Work::Job(Box::pin(async move {
+                while let Some(event) = poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await {
+                    tell(id, |out| write_live(out, event));
+                }
+                tell(id, |out| _ = out.list(1).text("end"));
+            })),
+        );
+        let mut out = Frame::new();
+        out.int(job.into());
+        Ok(out)
+    }));
+}
+
+fn write_live(out: &mut Frame, event: Result<LiveEvent<Json>, Error>) {
+    let mut record = |word: &str, index: usize, id: &str, record: Option<&Json>| {
+        out.list(if record.is_some() { 4 } else { 3 }).text(word).int(index as u64).text(id);
+        if let Some(record) = record {
+            out.json(record);
+        }
+    };
+    match event {
+        Ok(LiveEvent::Change(LiveChange::Enter { index, id, record: body })) => {
+            record("enter", index, &id, Some(&body))
+        }
+        Ok(LiveEvent::Change(LiveChange::Change { index, id, record: body })) => {
+            record("change", index, &id, Some(&body));
+        }
+        Ok(LiveEvent::Change(LiveChange::Leave { index, id })) => record("leave", index, &id, None),
+        Ok(LiveEvent::Change(LiveChange::Move { from, to, id })) => {
+            out.list(4).text("move").int(from as u64).int(to as u64).text(&id);
+        }
+        Ok(LiveEvent::Snapshot(records)) => {
+            out.list(2).text("snapshot").list(records.len());
+            for record in &records {
+                out.json(record);
+            }
+        }
+        Ok(_) => _ = out.list(1).text("unknown"),
+        Err(error) => {
+            out.list(2).text("error");
+            write_error(out, &error);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+/** B7: an instance that sleeps makes an answer slower, never wrong. */
+import { describe, expect } from "vitest";
+import type { Logged } from "../support/kit.js";
+import { failure, it, sleep, timed, unique, until } from "../support/world.js";
+
+const asleep = (ms: number, headers: object = {}) => ({
+  path_prefix: "/api/",
+  for_ms: ms,
+  from: "first_hit" as const,
+  action: { type: "respond", status: 503, headers, body: "waking up" },
+});
+
+/** The requests that found the instance asleep, without those that were under way together at first. */
+function probes(log: Logged[]): Logged[] {
+  const sleeping = log.filter((r) => r.status === 503);
+  const firstEnd = Math.min(...sleeping.map((r) => r.ended_ms ?? Infinity));
+  return sleeping.filter((r) => r.started_ms > firstEnd + 400);
+}
+
+describe.concurrent("B7", () => {
+  for (const [name, headers, most] of [
+    ["with Retry-After", { "Retry-After": "1" }, 4],
+    ["without Retry-After", {}, 12],
+  ] as const) {
+    it(`thirty calls wait for one probe ${name}, and creates happen once`, async ({ world }) => {
+      const proxy = await world.proxy();
+      const client = world.client(proxy.url);
+      const states: string[] = [];
+      client.onState((state) => states.push(state));
+      await client.collection("posts").getList(1, 1);
+      await proxy.forget();
+      await proxy.faults(asleep(3000, headers));
+      const title = unique("thirty");
+      const posts = client.collection("posts");
+      const calls = Array.from({ length: 30 }, (_, n) => (n % 2 ? posts.create({ title, n }) : posts.getList(1, 1)));
+      const [, took] = await timed(Promise.all(calls));
+      expect(took).toBeGreaterThan(2900);
+      expect(took).toBeLessThan(10_000);
+      expect(states).toEqual(["starting", "ready"]);
+      const asked = probes(await proxy.requests());
+      expect(asked.length).toBeGreaterThan(0);
+      expect(asked.length).toBeLessThanOrEqual(most);
+      for (const [n, probe] of asked.slice(1).entries()) expect(probe.started_ms).toBeGreaterThanOrEqual(asked[n]!.ended_ms!);
+      const made = await posts.getFullList({ filter: client.filter("title = {:title}", { title }) });
+      expect(made.map((post) => post.n).sort((a, b) => a - b)).toEqual(Array.from({ length: 15 }, (_, n) => 2 * n + 1));
+    });
+  }
+
+  it("it does not wake up", async ({ world }) => {
+    const proxy = await world.proxy();
+    await proxy.faults({ path_prefix: "/api/", action: { type: "respond", status: 503 } });
+    const client = world.client(proxy.url, { coldStartTimeout: 1200 });
+    const states: string[] = [];
+    client.onState((state) => states.push(state));
+    const [error, took] = await timed(failure(client.collection("posts").getList()));
+    expect(error).toMatchObject({ kind: "InstanceUnavailable", status: 503 });
+    expect(error.attempts).toBeGreaterThan(1);
+    expect(took).toBeGreaterThan(500);
+    expect(took).toBeLessThan(3000);
+    expect(states).toEqual(["starting", "unreachable"]);
+    // And then it does.
+    await proxy.faults();
+    await until(() => client.collection("posts").getList(1, 1).then(() => true, () => false));
+    expect(states).toEqual(["starting", "unreachable", "ready"]);
+  });
+
+  it("the default deadline is outlasted, an explicit one holds", async ({ world }) => {
+    const proxy = await world.proxy();
+    await proxy.faults(asleep(2000));
+    const client = world.client(proxy.url);
+    const explicit = failure(client.collection("posts").getList(1, 1, { timeout: 700 }));
+    const other = client.collection("posts").getList(1, 1);
+    expect((await explicit).kind).toMatch(/^(Timeout|InstanceUnavailable)$/);
+    await other;
+  });
+
+  it("health passes the gate and opens it", async ({ world }) => {
+    const proxy = await world.proxy();
+    await proxy.faults({ path_prefix: "/api/collections", times: 1, action: { type: "respond", status: 503, headers: { "Retry-After": "20" } } });
+    const client = world.client(proxy.url);
+    const waiting = client.collection("posts").getList(1, 1);
+    await until(async () => (await proxy.requests()).length === 1);
+    await sleep(100);
+    expect(await client.health.check()).toMatchObject({ code: 200 });
+    const [, took] = await timed(waiting);
+    expect(took).toBeLessThan(3000);
+  });
+
+  it("clients of one family share the gate", async ({ world }) => {
+    const proxy = await world.proxy();
+    await proxy.faults(asleep(1500, { "Retry-After": "1" }));
+    const client = world.client(proxy.url);
+    const sibling = client.withSession(null);
+    const first = client.collection("posts").getList(1, 1);
+    await until(async () => (await proxy.requests()).length === 1);
+    await sleep(100);
+    await Promise.all([first, ...Array.from({ length: 10 }, () => sibling.collection("posts").getList(1, 1))]);
+    expect((await proxy.requests()).filter((r) => r.status === 503).length).toBeLessThanOrEqual(3);
+  });
+
+  it("a write with a file wakes it up, and is made once", async ({ world }) => {
+    const proxy = await world.proxy();
+    await proxy.faults(asleep(1200, { "Retry-After": "1" }));
+    const client = world.client(proxy.url);
+    const title = unique("file");
+    await client.collection("posts").create({ title, attachments: new File(["hello"], "a.txt") });
+    expect((await client.collection("posts").getFullList({ filter: client.filter("title = {:title}", { title }) }))).toHaveLength(1);
+  });
+
+  it("429 holds back its own call only", async ({ world }) => {
+    const proxy = await world.proxy();
+    await proxy.faults({ path_prefix: "/api/collections/posts", times: 1, action: { type: "respond", status: 429, headers: { "Retry-After": "1" } } });
+    const client = world.client(proxy.url);
+    const throttled = timed(client.collection("posts").getList(1, 1));
+    await until(async () => (await proxy.requests("/posts/")).length === 1);
+    const [, other] = await timed(client.collection("bulk").getList(1, 1));
+    expect(other).toBeLessThan(700);
+    expect((await throttled)[1]).toBeGreaterThan(990);
+  });
+
+  it("429 for good", async ({ world }) => {
+    const proxy = await world.proxy();
+    await proxy.faults({ path_prefix: "/api/", action: { type: "respond", status: 429, headers: { "Retry-After": "1" }, body: { status: 429, message: "Slow down.", data: {} } } });
+    const error = await failure(world.client(proxy.url, { maxRetries: 1 }).collection("posts").getList());
+    expect(error).toMatchObject({ kind: "RateLimited", status: 429, attempts: 2, retryAfter: 1000, message: "Slow down." });
+  });
+
+  it("502 and 504 are asked again for reads, not for writes", async ({ world }) => {
+    const proxy = await world.proxy();
+    for (const status of [502, 504]) {
+      await proxy.faults({ path_prefix: "/api/", times: 1, action: { type: "respond", status } });
+      const client = world.client(proxy.url);
+      await client.collection("posts").getList(1, 1);
+      await proxy.faults({ path_prefix: "/api/", times: 1, action: { type: "respond", status } });
+      expect(await failure(client.collection("posts").create({ title: "x" }))).toMatchObject({ kind: "Server", status, attempts: 1 });
+    }
+  });
+
+  it("a create that is safe to repeat is made once although its answer was lost", async ({ world }) => {
+    const proxy = await world.proxy();
+    await proxy.faults({ method: "POST", path_prefix: "/api/", times: 1, action: { type: "lose_answer" } });
+    const client = world.client(proxy.url);
+    const title = unique("safe");
+    const made = await client.collection("posts").create({ title }, { safeRetry: true });
+    const all = await client.collection("posts").getFullList({ filter: client.filter("title = {:title}", { title }) });
+    expect(all.map((post) => post.id)).toEqual([made.id]);
+  });
+});

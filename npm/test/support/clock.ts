@@ -1,0 +1,88 @@
+/** A clock that only the test moves, in the place of the real one, and randomness whose every byte is 7. */
+
+const real = { now: Date.now, performance: performance.now.bind(performance), setTimeout, clearTimeout, random: crypto.getRandomValues.bind(crypto) };
+
+/** A turn of the event loop, whatever the clock says. */
+const turn = typeof MessageChannel === "undefined" ? () => new Promise<void>((done) => real.setTimeout(done, 0)) : (() => {
+  const { port1, port2 } = new MessageChannel();
+  const waiting: (() => void)[] = [];
+  port1.onmessage = () => waiting.shift()?.();
+  (port1 as any).unref?.();
+  return () =>
+    new Promise<void>((done) => {
+      (port1 as any).ref?.();
+      waiting.push(() => ((port1 as any).unref?.(), done()));
+      port2.postMessage(0);
+    });
+})();
+
+interface Timer {
+  at: number;
+  call: () => void;
+}
+
+export class FakeClock {
+  #now: number;
+  #timers = new Map<number, Timer>();
+  #next = 1;
+
+  /** `now` in Unix milliseconds. Without `timers` no time limit ever passes. */
+  constructor(
+    now: number,
+    readonly timers: boolean,
+  ) {
+    this.#now = now;
+    const start = now;
+    Date.now = () => this.#now;
+    performance.now = () => (timers ? this.#now - start : 0);
+    globalThis.setTimeout = ((call: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) => {
+      const id = this.#next++;
+      if (timers) this.#timers.set(id, { at: this.#now + Math.ceil(ms), call: () => call(...args) });
+      return id;
+    }) as typeof setTimeout;
+    globalThis.clearTimeout = ((id: number) => void this.#timers.delete(id)) as typeof clearTimeout;
+    crypto.getRandomValues = ((bytes: Uint8Array) => bytes.fill(7)) as typeof crypto.getRandomValues;
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
+  /** Sets the clock, without a timer that goes off. */
+  set(now: number): void {
+    this.#now = now;
+  }
+
+  /** Time passes, timer by timer; after each the client works until it rests. */
+  async goTo(now: number): Promise<void> {
+    for (;;) {
+      const next = Math.min(...[...this.#timers.values()].map((timer) => timer.at));
+      if (next > now) break;
+      this.#now = Math.max(this.#now, next);
+      await this.rest();
+    }
+    this.#now = now;
+    await this.rest();
+  }
+
+  /** Until nothing more happens without the clock, an answer or a new step. */
+  async rest(): Promise<void> {
+    for (let quiet = 0; quiet < 6; quiet++) {
+      const due = [...this.#timers].filter(([, timer]) => timer.at <= this.#now);
+      for (const [id, timer] of due.sort(([a, x], [b, y]) => x.at - y.at || a - b)) {
+        if (this.#timers.delete(id)) timer.call();
+      }
+      if (due.length) quiet = 0;
+      await turn();
+    }
+  }
+
+  /** The real ones again. */
+  end(): void {
+    Date.now = real.now;
+    performance.now = real.performance;
+    globalThis.setTimeout = real.setTimeout;
+    globalThis.clearTimeout = real.clearTimeout;
+    crypto.getRandomValues = real.random;
+  }
+}

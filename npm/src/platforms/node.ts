@@ -1,0 +1,207 @@
+/**
+ * Node 20.19 and newer.
+ *
+ * The transport stands on node:http, which costs a third of what fetch does. Its connections are kept and used again; while
+ * idle they do not keep the process alive. HTTPS has the roots that Node has: its own, those of NODE_EXTRA_CA_CERTS, the
+ * system's with `--use-system-ca`, those of SSL_CERT_FILE with `--use-openssl-ca`. The proxy variables are honoured in
+ * every version.
+ *
+ * A server may close a kept connection just as a request goes out on it. Node cannot tell whether that request was still
+ * read, so it is `broken`, never `refused`.
+ */
+import http, { type IncomingMessage } from "node:http";
+import https from "node:https";
+import { isIP } from "node:net";
+import { pipeline, type Readable } from "node:stream";
+import { createGunzip, gunzip } from "node:zlib";
+import { TransportFailure, type HttpRequest, type HttpResponse, type Platform, type Transport } from "../core/platform.js";
+import { moduleFromFile } from "./file.js";
+import { outgoing, type Outgoing } from "./multipart.js";
+import { proxyAddress, proxyFor, proxyHeaders, TunnelAgent } from "./proxy.js";
+import { server, sorted } from "./server.js";
+
+/** The way to a scheme, host and port: made once, so that a request need not parse its URL. */
+interface Route {
+  origin: string;
+  request: typeof http.request;
+  options: http.RequestOptions;
+  /** Names and values that every request carries. */
+  head: string[];
+  /** A proxy wants the whole URL as the path. */
+  whole: boolean;
+}
+
+/** What the transport itself decides about, so that a caller's header of that name is left out. */
+const own = new Set(["accept-encoding", "connection", "content-length", "host", "transfer-encoding"]);
+
+/** A dead peer is noticed within 75 seconds, also by a stream that only listens. */
+const keep = { keepAlive: true, keepAliveMsecs: 30_000 };
+
+/** A transport on node:http; `close` ends its idle connections and what is under way. */
+export function nodeTransport(): Transport & { close(): void } {
+  const routes = new Map<string, Route>();
+  const agents: http.Agent[] = [];
+  let last: Route | undefined;
+
+  const routeOf = (url: string): Route => {
+    if (last && url.startsWith(last.origin) && url[last.origin.length] == "/") return last;
+    const parsed = new URL(url);
+    // The caller's own spelling, so that the next URL is known by it.
+    const origin = url.slice(0, url.indexOf("/", url.indexOf("//") + 2));
+    last = routes.get(origin);
+    if (!last) {
+      last = makeRoute(origin, parsed);
+      agents.push(last.options.agent as http.Agent);
+      routes.set(origin, last);
+    }
+    return last;
+  };
+
+  const transport = async (request: HttpRequest): Promise<HttpResponse> => {
+    request.signal.throwIfAborted();
+    let route;
+    try {
+      route = routeOf(request.url);
+    } catch (error) {
+      // A proxy variable that cannot be used; going around the proxy is not ours to decide.
+      throw new TransportFailure("unknown_host", (error as Error).message);
+    }
+    return send(route, request);
+  };
+  return Object.assign(transport, { close: () => agents.forEach((agent) => agent.destroy()) });
+}
+
+function makeRoute(origin: string, url: URL): Route {
+  const secure = url.protocol == "https:";
+  const proxy = proxyFor(url);
+  const plain = proxy && !secure;
+  const to = plain ? proxy : url;
+  const { request, Agent } = to.protocol == "https:" ? https : http;
+  const address = proxyAddress(to);
+  const agent = proxy && secure ? new TunnelAgent(proxy, keep) : new Agent(keep);
+  return {
+    origin,
+    request,
+    // Without a name Node works it out for every request. Addresses have none.
+    options: { agent, ...address, ...{ servername: isIP(address.host) ? "" : address.host } },
+    head: ["Host", url.host, "Accept-Encoding", "gzip", ...(plain ? proxyHeaders(proxy) : [])],
+    whole: !!plain,
+  };
+}
+
+function send(route: Route, request: HttpRequest): Promise<HttpResponse> {
+  const { method, url, body, signal } = request;
+  const headers = route.head.slice();
+  let type: string | undefined;
+  for (let i = 0; i < request.headers.length; i += 2) {
+    const name = request.headers[i]!.toLowerCase();
+    if (own.has(name)) continue;
+    if (name == "content-type") type = request.headers[i + 1]!;
+    else headers.push(request.headers[i]!, request.headers[i + 1]!);
+  }
+  const out = body && typeof body != "string" ? outgoing(body) : null;
+  if (body != null) headers.push("Content-Type", type ?? out?.type ?? "application/json");
+  const length = out ? out.length : body != null ? Buffer.byteLength(body as string) : 0;
+  if (length == null) headers.push("Transfer-Encoding", "chunked");
+  else if (length || (method != "GET" && method != "HEAD")) headers.push("Content-Length", `${length}`);
+
+  return new Promise((resolve, reject) => {
+    const path = route.whole ? url : url.slice(route.origin.length);
+    const req = route.request({ ...route.options, method, path, headers });
+    const abort = () => req.destroy(signal.reason);
+    signal.addEventListener("abort", abort);
+    req.on("close", () => signal.removeEventListener("abort", abort));
+    req.on("error", (error) => reject(failure(error)));
+    req.on("response", (res) => resolve(answer(req, res, signal)));
+    if (out) void pump(req, out, request.onProgress);
+    else req.end(body);
+  });
+}
+
+/** Sends a body piece by piece, as fast as it is taken. Ends when the request does, also where its source says nothing more. */
+async function pump(req: http.ClientRequest, out: Outgoing, onProgress: HttpRequest["onProgress"]): Promise<void> {
+  const gone = new Promise<void>((resolve) => req.once("close", resolve));
+  const pieces = out.pieces();
+  const next = () =>
+    pieces.next().catch((cause) => void req.destroy(new TransportFailure("source", "a file cannot be read", { cause })));
+  for (let sent = 0; ; ) {
+    const piece = await Promise.race([next(), gone]);
+    if (!piece || req.destroyed) break;
+    if (piece.done) return void req.end();
+    if (!req.write(piece.value)) await Promise.race([new Promise((drained) => req.once("drain", drained)), gone]);
+    onProgress?.((sent += piece.value.length), out.length);
+  }
+  void pieces.return().catch(() => {});
+}
+
+const failure = (error: any): TransportFailure =>
+  error instanceof TransportFailure ? error : new TransportFailure(sorted(`${error?.code}`), `${error?.message}`, { cause: error });
+
+/** An answer. Where its body is not wanted, the signal of the request ends it. */
+function answer(req: http.ClientRequest, res: IncomingMessage, signal: AbortSignal): HttpResponse {
+  const header = (name: string) => fieldOf(res.rawHeaders, name);
+  const packed = header("content-encoding") == "gzip";
+  /** Calls back when the body has ended, with what broke it off. */
+  const ended = (source: Readable, then: (error?: TransportFailure) => void) => {
+    const end = (error?: Error | null) => {
+      // The server did not wait for all of what was sent: the rest is not sent any more.
+      if (!req.writableEnded) req.destroy();
+      // Node drops the rest of a body whose request was aborted, and then says that it has ended.
+      then(error || signal.aborted ? failure(error ?? signal.reason) : undefined);
+    };
+    if (source.destroyed) return end(source.errored ?? new Error("aborted"));
+    source.on("end", end).on("error", end);
+  };
+  return {
+    status: res.statusCode!,
+    // The length that is told is that of the packed body.
+    header: (name) => (packed && name == "content-length" ? null : header(name)),
+    text: () =>
+      new Promise((resolve, reject) => {
+        const pieces: Buffer[] = [];
+        res.on("data", (piece) => pieces.push(piece));
+        ended(res, (error) => {
+          if (error) return reject(error);
+          const all = pieces.length == 1 ? pieces[0]! : Buffer.concat(pieces);
+          if (!packed || !all.length) return resolve(all.toString());
+          gunzip(all, (error, bytes) => (error ? reject(failure(error)) : resolve(bytes.toString())));
+        });
+      }),
+    stream: () => streamOf(packed ? pipeline(res, createGunzip(), () => {}) : res, ended),
+  };
+}
+
+/** A body as a web stream, of which no more is read than is taken. */
+function streamOf(
+  source: Readable,
+  ended: (source: Readable, then: (error?: TransportFailure) => void) => void,
+): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        source.on("data", (piece: Buffer) => {
+          controller.enqueue(piece);
+          if (controller.desiredSize! <= 0) source.pause();
+        });
+        ended(source, (error) => (error ? controller.error(error) : controller.close()));
+      },
+      pull: () => void source.resume(),
+      cancel: () => void source.removeAllListeners("data").destroy(),
+    },
+    new ByteLengthQueuingStrategy({ highWaterMark: 65_536 }),
+  );
+}
+
+/** A field of the head. Without it Node would make an object of all. */
+function fieldOf(fields: string[], name: string): string | null {
+  for (let i = 0; i < fields.length; i += 2)
+    if (fields[i]!.length == name.length && fields[i]!.toLowerCase() == name) return fields[i + 1]!;
+  return null;
+}
+
+/** The platform of Node. A fetch of the user's takes the place of node:http. */
+export const node: Platform = {
+  ...server,
+  transport: (given) => (given ? server.transport(given) : nodeTransport()),
+  module: moduleFromFile,
+};

@@ -4,14 +4,16 @@ import { AuthStore } from "./authstore.js";
 import { Batch } from "./batch.js";
 import { Collection } from "./collection.js";
 import type { ClientRef, Engine } from "./core/engine-api.js";
-import { type ClientConfig, type Notice, Op, type Options } from "./core/ops.js";
+import { type ClientConfig, type Notice, Op } from "./core/ops.js";
 import type { Platform } from "./core/platform.js";
 import { baseOf, Storage } from "./files.js";
 import { filter, type Value } from "./filter.js";
-import { optionsOf } from "./options.js";
+import { type AnyOptions, optionsOf } from "./options.js";
+import { Listeners } from "./listeners.js";
 import { live, type LiveOptions, type LiveQuery, Realtime } from "./realtime.js";
 import { type Backups, type Collections, type Crons, type Health, type Logs, service, type Settings, type Sql } from "./services.js";
-import { type StoreOption, storeOf } from "./stores.js";
+import { peek, type StoreOption, storeOf } from "./stores.js";
+import type { StoredSession } from "./token.js";
 import type { CallOptions, RecordModel } from "./types.js";
 
 /** How a client is set up. All times in milliseconds. */
@@ -145,14 +147,14 @@ export class Client<S = AnySchema> {
   /** @internal Shared by the clients of a family. */
   readonly options: ClientOptions & { url: string | null };
   readonly #keys = new Map<string, AbortController>();
-  readonly #stateListeners = new Set<(state: InstanceState) => void>();
+  readonly #states = new Listeners<[state: InstanceState]>();
 
   /** @internal */
   constructor(
     platform: Platform,
     engine: Engine,
     options: ClientOptions & { url: string | null },
-    session: SessionLike | null,
+    session: StoredSession | null,
     make: (listener: (notice: Notice) => void) => ClientRef,
   ) {
     this.platform = platform;
@@ -163,7 +165,7 @@ export class Client<S = AnySchema> {
     this.storage = new Storage(this);
     this.realtime = new Realtime(this);
     this.ref = make((told) => {
-      if (told[0] == "state") for (const listener of [...this.#stateListeners]) listener(told[1]);
+      if (told[0] == "state") this.#states.tell(told[1]);
       notice(this, told);
     });
   }
@@ -286,9 +288,9 @@ export class Client<S = AnySchema> {
    * ```
    */
   withSession(source: string | SessionLike | Exclude<StoreOption, string> | null): Client<S> {
-    const session = typeof source == "string" ? { token: source } : source && "token" in source ? source : null;
-    const store = source && !session ? storeOf(source as StoreOption, this.platform, "") : null;
-    const begin = session ? { token: session.token, record: session.record } : { store };
+    const given = typeof source == "string" ? { token: source } : source;
+    const session = given && "token" in given ? { token: given.token, record: (given as SessionLike).record ?? null } : null;
+    const begin = session ?? { store: given ? storeOf(given as StoreOption, this.platform) : null };
     return new Client(this.platform, this.engine, this.options, session, (listener) =>
       this.engine.withSession(this.ref, begin, listener),
     );
@@ -296,8 +298,7 @@ export class Client<S = AnySchema> {
 
   /** Tells when the instance wakes up, is awake, or cannot be reached. Returns how to stop that. */
   onState(listener: (state: InstanceState) => void): () => void {
-    this.#stateListeners.add(listener);
-    return () => void this.#stateListeners.delete(listener);
+    return this.#states.add(listener);
   }
 
   /** Cancels the call of this `requestKey` if it is still under way. */
@@ -331,7 +332,7 @@ export class Client<S = AnySchema> {
   }
 
   /** @internal */
-  async call<T>(op: Op, args: unknown[], options?: CallOptions & Pick<Options, "onEvent">): Promise<T> {
+  async call<T>(op: Op, args: unknown[], options?: AnyOptions): Promise<T> {
     const given = options && optionsOf(options);
     const key = options?.requestKey;
     if (!given || key == null) return this.engine.call(op, this.ref, args, given);
@@ -347,7 +348,7 @@ export class Client<S = AnySchema> {
   }
 }
 
-/** What a session begins with. */
+/** What a session may begin with: what cookies held, another client's `authStore`, or a token alone. */
 export interface SessionLike {
   token: string;
   record?: any;
@@ -366,9 +367,9 @@ export function open(
   options: ClientOptions,
 ): Client<any> {
   const env = url == null ? (globalThis as any).process?.env : undefined;
-  const shared = { ...options, url: url ?? env?.PICOBASE_URL ?? null };
-  const store = storeOf(options.store, platform, options.storageKey ?? "pocketbase_auth");
-  const { credentials, realtime } = options;
+  const { credentials, realtime, ...rest } = options;
+  const shared = { ...rest, url: url ?? env?.PICOBASE_URL ?? null };
+  const store = storeOf(options.store, platform, options.storageKey);
   const config = {
     ...shared,
     key: key ?? env?.PICOBASE_API_KEY ?? null,
@@ -378,5 +379,5 @@ export function open(
     beforeCall: options.beforeSend ?? null,
     afterCall: options.afterSend ?? null,
   } as unknown as ClientConfig;
-  return new Client(platform, engine, shared, null, (listener) => engine.client(config, listener));
+  return new Client(platform, engine, shared, peek(options.store, store, options.storageKey), (listener) => engine.client(config, listener));
 }

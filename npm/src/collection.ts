@@ -1,7 +1,9 @@
 /** The records of a collection. */
+import { Auth, RecordAuth } from "./auth.js";
 import type { Client } from "./client.js";
 import { type Body, split } from "./body.js";
 import { Op } from "./core/ops.js";
+import { live, type LiveOptions, type LiveQuery, subscribe, type RecordEvent, type SubscribeOptions } from "./realtime.js";
 import { Row } from "./rows.js";
 import type {
   CallOptions,
@@ -25,7 +27,7 @@ import type {
  * const page = await posts.getList(1, 20, { filter: client.filter("title ~ {:q}", { q }), sort: "-created" });
  * ```
  */
-export class Collection<M = RecordModel> {
+export class Collection<M = RecordModel> extends RecordAuth<M> {
   /** The collection's name, or its id. */
   readonly name: string;
   /** @internal */
@@ -33,8 +35,14 @@ export class Collection<M = RecordModel> {
 
   /** @internal */
   constructor(client: Client<any>, name: string) {
+    super();
     this.client = client;
     this.name = name;
+  }
+
+  /** Signing in to this collection, if it is one for users. */
+  get auth(): Auth<M> {
+    return new Auth(this.client, this.name);
   }
 
   /** One page of records. Pages count from 1; 30 records a page by default, 1,000 at most. */
@@ -110,6 +118,36 @@ export class Collection<M = RecordModel> {
   async delete(id: string, options?: CallOptions): Promise<true> {
     await this.client.call(Op.Delete, [this.name, id], options);
     return true;
+  }
+
+  /**
+   * Calls `listener` with what happens to a record (its id), or to all of them (`*`). Done once the server has acknowledged;
+   * gives how to stop.
+   *
+   * ```ts
+   * const stop = await client.collection("posts").subscribe("*", ({ action, record }) => console.log(action, record.title));
+   * ```
+   */
+  subscribe<T = M>(topic: string, listener: (event: RecordEvent<T>) => void, options?: SubscribeOptions): Promise<() => Promise<void>> {
+    return subscribe(this.client, `${this.name}/${topic}`, listener as any, options);
+  }
+
+  /** Ends all subscriptions of a topic (`*` or an id), or without one all of this collection. */
+  unsubscribe(topic?: string): Promise<void> {
+    const { realtime } = this.client;
+    return topic ? realtime.unsubscribe(`${this.name}/${topic}`) : realtime.unsubscribeByPrefix(`${this.name}/`);
+  }
+
+  /**
+   * A list that stays right, whoever writes and whatever breaks: what `filter` and `sort` say, and then its changes.
+   *
+   * ```ts
+   * const drafts = await client.collection("posts").live({ filter: "status = 'draft'", sort: "-created" });
+   * const stop = drafts.subscribe(() => render(drafts.records));
+   * ```
+   */
+  live<T = M>(options?: LiveOptions): Promise<LiveQuery<T>> {
+    return live(this.client, this.name, options);
   }
 
   async #write<T>(op: Op, place: string[], body: Body | undefined, { safeRetry, onProgress, ...options }: WriteOptions): Promise<T> {

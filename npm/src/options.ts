@@ -4,17 +4,24 @@ import { written } from "./filter.js";
 import type { CallOptions, Parameters } from "./types.js";
 
 /**
+ * What every call may be given, and query parameters of any name.
+ *
+ * @internal
+ */
+export type AnyOptions = CallOptions & Pick<Options, "onEvent"> & { [name: string]: any };
+
+/**
  * The engine's options. All that is no option of calls is a query parameter, as in PocketBase's SDK.
  *
  * @internal
  */
-export function optionsOf({ timeout, signal, requestKey, headers, onEvent, ...query }: CallOptions & Pick<Options, "onEvent">): Options {
+export function optionsOf({ timeout, signal, requestKey, headers, onEvent, ...query }: AnyOptions): Options {
   return { timeout, signal: signal ?? undefined, headers: pairsOf(headers), query: queryOf(query), onEvent };
 }
 
 /** @internal */
 export function queryOf({ query, ...own }: { query?: Parameters; [name: string]: any }): Pairs {
-  const pairs = [...pairsOf(own), ...pairsOf(query)];
+  const pairs = query && Symbol.iterator in query ? [...pairsOf(own), ...pairsOf(query)] : pairsOf({ ...own, ...query });
   for (let i = 1; i < pairs.length; i += 2) pairs[i] = written(pairs[i], `the query parameter ${pairs[i - 1]}`);
   return pairs;
 }

@@ -36,6 +36,8 @@ export const enum Row {
   RecordsOne = 17,
   /** auth.methods */
   AuthMethods = 21,
+  /** auth.finish_oauth2 */
+  AuthOAuth2 = 23,
   /** auth.request_otp */
   AuthRequestOtp = 27,
   /** auth.request_password_reset */
@@ -44,6 +46,8 @@ export const enum Row {
   AuthRequestVerification = 31,
   /** auth.request_email_change */
   AuthRequestEmailChange = 33,
+  /** auth.impersonate */
+  AuthImpersonate = 35,
   /** logs.get_list */
   LogsList = 36,
   /** logs.get_stats */

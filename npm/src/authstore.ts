@@ -1,0 +1,190 @@
+/**
+ * Who is signed in, at once and without waiting, in the shape of PocketBase's `authStore`. The session itself lives in the
+ * core; this is its mirror.
+ */
+import type { Client } from "./client.js";
+import { type CookieOptions, fromCookies, toCookies } from "./cookies.js";
+import { Op, type Notice, type Session as Told } from "./core/ops.js";
+import { Listeners, safely } from "./listeners.js";
+import { claims, expired, type StoredSession } from "./token.js";
+import type { RecordModel } from "./types.js";
+
+/** A signed-in user. */
+export interface Session<M = RecordModel> {
+  /** The token. It is a secret: whoever has it is the user. */
+  token: string;
+  /** The user's record. */
+  record: M;
+  /** When the token expires, in Unix milliseconds; null where it does not say. */
+  expiresAt: number | null;
+}
+
+/** What happened to a session. Each is told once per real change; every listener first gets INITIAL_SESSION. */
+export type AuthEvent = "INITIAL_SESSION" | "SIGNED_IN" | "SIGNED_OUT" | "TOKEN_REFRESHED" | "USER_UPDATED" | "SESSION_EXPIRED";
+
+/** Told what happened, and the session from then on. */
+export type AuthListener = (event: AuthEvent, session: Session | null) => unknown;
+
+/** The collection of superusers, by its name and by its id. */
+const SUPERUSERS = "_superusers";
+const SUPERUSERS_ID = "pbc_3142635823";
+
+/** @internal */
+export function sessionOf<M>(told: Told): Session<M>;
+export function sessionOf<M>(told: Told | null): Session<M> | null;
+export function sessionOf(told: Told | null): Session<any> | null {
+  return told && { token: told[0], record: told[1], expiresAt: told[2] };
+}
+
+/**
+ * The session, synchronously: `client.authStore`. In a page it knows the user from the first moment, read from localStorage;
+ * whether the token still lives only the server says, so an `INITIAL_SESSION` without a session may follow.
+ *
+ * ```ts
+ * if (client.authStore.isValid) console.log(`hello ${client.authStore.record?.name}`);
+ * ```
+ */
+export class AuthStore {
+  readonly #client: Client<any>;
+  readonly #changes = new Listeners<[token: string, record: RecordModel | null]>();
+  readonly #listeners = new Set<{ tell: AuthListener; told?: true }>();
+  #session: StoredSession | null;
+  /** What the core said last; undefined until it has loaded the session. */
+  #told: Session | null | undefined;
+  /** How many changes of `save` and `clear` the core has not made yet: till then its words are of before. */
+  #ahead = 0;
+
+  /** @internal */
+  constructor(client: Client<any>, initial: { token: string; record?: any } | null) {
+    this.#client = client;
+    this.#session = initial && { token: initial.token, record: initial.record ?? null };
+  }
+
+  /** The token; empty where nobody is signed in. */
+  get token(): string {
+    return this.#session?.token ?? "";
+  }
+
+  /** The user's record; null where nobody is signed in, or only the token is known. */
+  get record(): RecordModel | null {
+    return this.#session?.record ?? null;
+  }
+
+  /** Is there a token that has not expired by the local clock? */
+  get isValid(): boolean {
+    return !expired(this.token);
+  }
+
+  /** Is it a superuser's? */
+  get isSuperuser(): boolean {
+    const { type, collectionId } = claims(this.token) ?? {};
+    const name = this.record?.collectionName;
+    return type == "auth" && (name ? name == SUPERUSERS : collectionId == SUPERUSERS_ID);
+  }
+
+  /** Takes a session as it is, as if its user had just signed in; without a token it is {@link AuthStore.clear}. */
+  save(token: string, record: RecordModel | null = null): void {
+    if (token) this.#change({ token, record }, Op.SetSession, [token, record]);
+    else this.clear();
+  }
+
+  /** Signs out. */
+  clear(): void {
+    this.#change(null, Op.SignOut, []);
+  }
+
+  /** Calls `listener` when token or record have changed; with `fireImmediately` also now. Returns how to stop. */
+  onChange(listener: (token: string, record: RecordModel | null) => unknown, fireImmediately = false): () => void {
+    const stop = this.#changes.add(listener);
+    if (fireImmediately) safely(listener, this.token, this.record);
+    return stop;
+  }
+
+  /**
+   * The session as one `Set-Cookie` value, which also removes it where nobody is signed in. A record that makes it too long for
+   * one cookie is cut down to what tells who it is; {@link toCookies} keeps all of it.
+   */
+  exportToCookie(options?: CookieOptions, name = options?.name): string {
+    const named = { ...options, name };
+    const cookies = toCookies(this.#session, named);
+    if (!cookies[1]) return cookies[0]!;
+    const { id, email, username, verified, collectionId, collectionName } = this.record ?? ({} as RecordModel);
+    const record = { id, email, username, verified, collectionId, collectionName };
+    return toCookies({ token: this.token, record }, named)[0]!;
+  }
+
+  /**
+   * Takes the session of a `Cookie` header; signs out where there is none in it. Nobody has checked the record then, see
+   * {@link fromCookies}.
+   */
+  loadFromCookie(cookie: string, name?: string): void {
+    const session = fromCookies(cookie, name);
+    this.save(session?.token ?? "", session?.record);
+  }
+
+  /**
+   * What the core tells.
+   *
+   * @internal
+   */
+  heard(event: AuthEvent, session: Session | null): void {
+    const before = this.#told ?? null;
+    this.#told = session;
+    this.#settle();
+    for (const listener of this.#listeners) {
+      if (!listener.told) this.#first(listener, event == "INITIAL_SESSION" ? session : before);
+      if (event != "INITIAL_SESSION") safely(listener.tell, event, session);
+    }
+  }
+
+  /** @internal */
+  listen(tell: AuthListener): () => void {
+    const listener = { tell };
+    this.#listeners.add(listener);
+    // Not before the caller has what stops it.
+    if (this.#told !== undefined) queueMicrotask(() => this.#first(listener, this.#told!));
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #first(listener: { tell: AuthListener; told?: true }, session: Session | null): void {
+    if (listener.told || !this.#listeners.has(listener)) return;
+    listener.told = true;
+    safely(listener.tell, "INITIAL_SESSION", session);
+  }
+
+  /** Shows a change at once and has the core make it. */
+  #change(session: StoredSession | null, op: Op, args: unknown[]): void {
+    this.#ahead++;
+    this.#show(session);
+    const done = () => {
+      this.#ahead--;
+      this.#settle();
+    };
+    // What the core refuses is taken back; what cannot be stored is told by `onStorageError`.
+    this.#client.call(op, args).then(done, done);
+  }
+
+  #settle(): void {
+    if (!this.#ahead && this.#told !== undefined) this.#show(this.#told);
+  }
+
+  #show(session: StoredSession | null): void {
+    const { token, record } = this;
+    this.#session = session && { token: session.token, record: session.record ?? null };
+    if (token != this.token || !sameRecord(record, this.record)) this.#changes.tell(this.token, this.record);
+  }
+}
+
+function sameRecord(one: RecordModel | null, other: RecordModel | null): boolean {
+  return one === other || JSON.stringify(one) == JSON.stringify(other);
+}
+
+/**
+ * Called by the client with everything that the core tells.
+ *
+ * @internal
+ */
+export function notice(client: Client<any>, told: Notice): void {
+  if (told[0] == "auth") client.authStore.heard(told[1], sessionOf(told[2]));
+  if (told[0] == "realtime") client.realtime.heard(told[1]);
+}

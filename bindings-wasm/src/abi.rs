@@ -177,6 +177,13 @@ extern "C" fn alive() -> u32 {
     with(|executor| executor.alive())
 }
 
+/// Runs a case of the test vectors; see `testing`.
+#[cfg(feature = "test-exports")]
+#[unsafe(no_mangle)]
+extern "C" fn pure(ptr: *mut u8, len: usize) {
+    crate::testing::pure(received(ptr, len));
+}
+
 struct Single<T>(UnsafeCell<T>);
 
 // SAFETY: the module has one thread.

@@ -31,3 +31,5 @@ mod host;
 mod ops;
 #[cfg(target_arch = "wasm32")]
 mod platform;
+#[cfg(all(target_arch = "wasm32", feature = "test-exports"))]
+mod testing;

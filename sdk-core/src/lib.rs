@@ -59,6 +59,9 @@ pub mod records;
 mod retry;
 pub mod runtime;
 mod sync;
+#[cfg(any(feature = "test-exports", test))]
+#[doc(hidden)]
+pub mod testing;
 pub mod transport;
 pub mod url;
 #[cfg(test)]

@@ -96,7 +96,10 @@ impl Decoder {
     }
 
     /// The last wait that the server asked for before a reconnect.
-    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "this server never asks for one"))]
+    #[cfg_attr(
+        not(any(test, fuzzing, feature = "test-exports")),
+        expect(dead_code, reason = "this server never asks for one")
+    )]
     pub(crate) fn retry(&self) -> Option<Duration> {
         self.retry
     }

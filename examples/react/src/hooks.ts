@@ -1,6 +1,6 @@
-import type { LiveOptions, LiveQuery, PicoBaseError, RecordModel } from "@picobase/client";
+import type { InstanceState, LiveOptions, LiveQuery, PicoBaseError } from "@picobase/client";
 import { useCallback, useEffect, useState, useSyncExternalStore, useTransition } from "react";
-import { client, type User } from "./picobase";
+import { client, type Schema, type User } from "./picobase";
 
 /** A value that changes outside of React. */
 class Value<T> {
@@ -34,7 +34,7 @@ client.auth.onAuthStateChange((event, now) => {
 /** Who is signed in, and whether the last session ended without a sign-out. */
 export const useSession = () => useValue(session);
 
-const instance = new Value<"starting" | "ready" | "unreachable">("ready");
+const instance = new Value<InstanceState>("ready");
 client.onState(instance.set);
 
 /** Does the instance answer, or is it waking up? Calls wait for it by themselves; this is only for the page to say so. */
@@ -46,42 +46,38 @@ export function useRealtimeState() {
 }
 
 /** A list that stays what the server would answer. `records` is undefined until the first answer. */
-export function useLive<T extends RecordModel>(collection: string, options: LiveOptions = {}) {
-  const [query, setQuery] = useState<LiveQuery<T>>();
-  const [error, setError] = useState<PicoBaseError>();
+export function useLive<K extends keyof Schema>(collection: K, options: LiveOptions = {}) {
+  const [query, setQuery] = useState<LiveQuery<Schema[K]>>();
+  const [failure, setFailure] = useState<PicoBaseError>();
   const [round, setRound] = useState(0);
   const wanted = JSON.stringify(options);
 
   useEffect(() => {
     const stop = new AbortController();
-    let opened: LiveQuery<T> | undefined;
-    setError(undefined);
+    const { signal } = stop;
     client
-      .collection<T>(collection)
-      .live({ ...(JSON.parse(wanted) as LiveOptions), signal: stop.signal })
+      .collection(collection)
+      .live({ ...(JSON.parse(wanted) as LiveOptions), signal })
       .then(
-        (live) => {
-          opened = live;
-          if (stop.signal.aborted) live.close();
-          else setQuery(live);
-        },
-        (failure: PicoBaseError) => stop.signal.aborted || setError(failure),
+        (live) => (signal.aborted ? live.close() : setQuery(live)),
+        (error: PicoBaseError) => signal.aborted || setFailure(error),
       );
     return () => {
       stop.abort();
-      opened?.close();
       setQuery(undefined);
+      setFailure(undefined);
     };
   }, [collection, wanted, round]);
 
   const subscribe = useCallback((listener: () => void) => query?.subscribe(listener) ?? (() => {}), [query]);
   const records = useSyncExternalStore(subscribe, () => query?.records);
+  const stopped = useSyncExternalStore(subscribe, () => query?.error);
   const retry = useCallback(() => setRound((n) => n + 1), []);
-  return { records, error, retry };
+  return { records, error: failure ?? stopped ?? undefined, retry };
 }
 
 /** Runs something that can fail, one at a time, and keeps its error for the page. */
-export function useAction<A extends unknown[]>(action: (...args: A) => Promise<void>) {
+export function useAction<A extends unknown[]>(action: (...args: A) => Promise<unknown>) {
   const [pending, start] = useTransition();
   const [error, setError] = useState<PicoBaseError>();
   const run = (...args: A) => {

@@ -4,7 +4,7 @@ import { ErrorNote } from "./Status";
 
 /** The newest posts, live. */
 export function PostList({ user }: { user: User | null }) {
-  const { records, error, retry } = useLive<Post>("posts", { sort: "-created,-id", limit: 50 });
+  const { records, error, retry } = useLive("posts", { sort: "-created,-id", limit: 50 });
   return (
     <section aria-label="Posts" aria-busy={!records && !error}>
       <ErrorNote error={error} retry={retry} />
@@ -22,7 +22,7 @@ export function PostList({ user }: { user: User | null }) {
 }
 
 function PostCard({ post, mine }: { post: Post; mine: boolean }) {
-  const { run, pending, error } = useAction(() => posts.delete(post.id).then(() => {}));
+  const { run, pending, error } = useAction(() => posts.delete(post.id));
   return (
     <article className="post">
       {post.cover && <img src={client.storage.getUrl(post, post.cover, { thumb: "100x100" })} alt="" width={72} height={72} loading="lazy" />}

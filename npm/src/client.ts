@@ -1,6 +1,6 @@
 /** The client: what a program makes once and calls everything on. */
-import { Auth, notice } from "./auth.js";
-import { AuthStore } from "./authstore.js";
+import { Auth } from "./auth.js";
+import { AuthStore, notice } from "./authstore.js";
 import { Batch } from "./batch.js";
 import { Collection } from "./collection.js";
 import type { ClientRef, Engine } from "./core/engine-api.js";
@@ -289,10 +289,11 @@ export class Client<S = AnySchema> {
    */
   withSession(source: string | SessionLike | Exclude<StoreOption, string> | null): Client<S> {
     const given = typeof source == "string" ? { token: source } : source;
-    const session = given && "token" in given ? { token: given.token, record: (given as SessionLike).record ?? null } : null;
-    const begin = session ?? { store: given ? storeOf(given as StoreOption, this.platform) : null };
+    const { token, record = null } = given && "token" in given ? (given as SessionLike) : {};
+    const session = token ? { token, record } : null;
+    const store = given && !("token" in given) ? storeOf(given, this.platform) : null;
     return new Client(this.platform, this.engine, this.options, session, (listener) =>
-      this.engine.withSession(this.ref, begin, listener),
+      this.engine.withSession(this.ref, session ?? { store }, listener),
     );
   }
 

@@ -1,6 +1,6 @@
 //! The clients of this module, by number.
 
-use alloc::{boxed::Box, rc::Rc, string::String, sync::Arc, vec::Vec};
+use alloc::{rc::Rc, string::String, sync::Arc, vec::Vec};
 
 use picobase::{
     Client, Error, Json,

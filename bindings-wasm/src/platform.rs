@@ -93,9 +93,10 @@ fn written(request: &Request) -> Frame {
         Reading::Stream => 2,
         _ => 0,
     });
+    // JSON, files, and a source alone; what is not there at the end is left out.
     match &request.body {
-        Body::Json(json) => write_json(&mut frame, json),
-        Body::Raw(source) => _ = frame.list(1).handle(source.handle().unwrap_or_default()),
+        Body::Json(json) => write_json(frame.list(1), json),
+        Body::Raw(source) => _ = frame.list(3).null().null().handle(source.handle().unwrap_or_default()),
         Body::Multipart(form) => {
             let mut files = 0;
             form.each_file(|_, _, _, _| files += 1);

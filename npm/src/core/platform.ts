@@ -56,6 +56,10 @@ export interface Platform {
   module(name: "core" | "realtime"): WebAssembly.Module | Promise<WebAssembly.Module>;
   /** The store that a client has by default; null: in memory. */
   store(key: string): SessionStore | null;
+  /** Can nobody see how an upload goes out? */
+  blind?: boolean;
+  /** Lets go of what the transport keeps. */
+  close?(): void;
   /** Tells the client of the network and of the page; returns how to stop. */
   hints?(tell: (hint: "online" | "hidden" | "visible") => void): () => void;
 }

@@ -1,9 +1,11 @@
 //! `tests/capabilities.yaml`: what the SDKs can do, and the symbol that does it in each language.
 //!
-//! A row is `{id, contract: [B11], endpoints: [16], rust: "picobase::Collection::get_list"}`. The symbols have to exist,
-//! and the rows together have to cover every endpoint of the server.
+//! A row is `{id, contract: [B11], endpoints: [16], rust: "picobase::Collection::get_list", typescript: "Collection.getList"}`.
+//! The symbols have to exist, and the rows together have to cover every endpoint of the server. Where a language has nothing
+//! of the kind, `{none: "…"}` says why.
 
 mod api;
+mod typescript;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +15,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 use self::api::Api;
 use crate::firewall;
 use crate::project::Project;
+use crate::tools::Node;
 
 /// The rules of the behaviour contract: B1 to B18.
 const CONTRACT: std::ops::RangeInclusive<u32> = 1..=18;
@@ -30,14 +33,37 @@ struct Row {
     contract: Vec<String>,
     endpoints: Vec<i64>,
     rust: Vec<String>,
+    typescript: Symbols,
+}
+
+/// The symbols of one language.
+#[derive(Debug)]
+enum Symbols {
+    Some(Vec<String>),
+    /// There are none, for a reason.
+    None,
+}
+
+/// The rows of the project.
+fn read(project: &Project) -> Result<Vec<Row>> {
+    let path = project.root.join("tests/capabilities.yaml");
+    parse(&std::fs::read_to_string(&path).context("cannot read tests/capabilities.yaml")?)
+}
+
+/// Fails where a symbol of TypeScript is not in the declarations that ship.
+pub(crate) fn check_typescript(project: &Project) -> Result<()> {
+    let rows = read(project)?;
+    let named = rows.iter().flat_map(|row| match &row.typescript {
+        Symbols::Some(symbols) => symbols.iter().map(|symbol| (row.id.as_str(), symbol.as_str())).collect(),
+        Symbols::None => Vec::new(),
+    });
+    typescript::check(project, &Node::ensure(project)?, &named.collect::<Vec<_>>())
 }
 
 /// Fails with everything that is wrong with the file.
 pub(crate) fn check(project: &Project) -> Result<()> {
-    let path = project.root.join("tests/capabilities.yaml");
-    let text = std::fs::read_to_string(&path).context("cannot read tests/capabilities.yaml")?;
+    let rows = read(project)?;
     let api = Api::parse(&firewall::sources(&project.root.join("sdk-core/src"))?)?;
-    let rows = parse(&text)?;
     let problems = problems(&rows, &api);
     if !problems.is_empty() {
         bail!("tests/capabilities.yaml:\n  {}", problems.join("\n  "));
@@ -65,8 +91,18 @@ fn parse_row(row: &Yaml) -> Result<Row> {
         contract: contract.with_context(fail("`contract` is not a list of rules such as B3"))?,
         endpoints: endpoints.with_context(fail("`endpoints` is not a list of numbers"))?,
         rust: rust.with_context(fail("`rust` is not a symbol, nor a list of symbols"))?,
+        typescript: symbols(&row["typescript"])
+            .with_context(fail("`typescript` is not a symbol, nor a list of symbols, nor `{none: why}`"))?,
         id,
     })
+}
+
+/// Symbols, or why there are none.
+fn symbols(yaml: &Yaml) -> Option<Symbols> {
+    if yaml["none"].as_str().is_some_and(|why| !why.is_empty()) {
+        return Some(Symbols::None);
+    }
+    list(yaml, |entry| entry.as_str().map(str::to_owned)).map(Symbols::Some)
 }
 
 /// A list, a single value, or nothing; none where an entry is of another type.
@@ -105,6 +141,12 @@ fn row_problems(row: &Row, api: &Api) -> Vec<String> {
     if row.rust.is_empty() {
         problems.push("names no `rust` symbol".to_owned());
     }
+    if let Symbols::Some(symbols) = &row.typescript {
+        if symbols.is_empty() {
+            problems.push("names no `typescript` symbol".to_owned());
+        }
+        problems.extend(twice(symbols).map(|value| format!("{value} is there twice")));
+    }
     let absent = row.rust.iter().filter(|symbol| !api.has(symbol));
     problems.extend(absent.map(|symbol| format!("{symbol} is not public in sdk-core/src")));
     problems
@@ -136,7 +178,10 @@ mod tests {
     fn all_endpoints() -> String {
         let numbers: Vec<_> =
             (1..=54).filter(|n| !WITHOUT_CAPABILITY.contains(n)).map(|n: i64| n.to_string()).collect();
-        format!("- {{id: all, endpoints: [{}], rust: picobase::Collection::get_list}}\n", numbers.join(", "))
+        format!(
+            "- {{id: all, endpoints: [{}], rust: picobase::Collection::get_list, typescript: a}}\n",
+            numbers.join(", ")
+        )
     }
 
     #[test]
@@ -155,7 +200,7 @@ mod tests {
     #[test]
     fn what_does_not_exist_is_found() {
         let rows = all_endpoints()
-            + "- {id: x, contract: [B0, B18, B19, list], endpoints: [55], rust: picobase::Collection::get}";
+            + "- {id: x, contract: [B0, B18, B19, list], endpoints: [55], rust: picobase::Collection::get, typescript: {none: why}}";
         assert_eq!(
             check(&rows),
             [
@@ -177,7 +222,8 @@ mod tests {
                 "all: the id is there twice",
                 "all: B1 is there twice",
                 "all: endpoint 16 is there twice",
-                "all: names no `rust` symbol"
+                "all: names no `rust` symbol",
+                "all: names no `typescript` symbol",
             ]
         );
     }
@@ -185,6 +231,7 @@ mod tests {
     #[test]
     fn a_row_of_another_shape_is_an_error() {
         assert!(parse("- {id: x, endpoints: [sixteen]}").is_err());
+        assert!(parse("- {id: x, typescript: {none: ''}}").is_err());
         assert!(parse("- {endpoints: [16]}").is_err());
         assert!(parse("just: text").is_err());
         assert!(parse("").is_err());

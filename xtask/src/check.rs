@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::project::Project;
 use crate::steps::{Done, Steps};
-use crate::{capabilities, firewall, links, run, tools};
+use crate::{capabilities, firewall, js, links, numbers, run, tools};
 
 /// How long the download of the advisory database may take.
 const ADVISORY_LIMIT: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ type Check = fn(&Project) -> Result<Done>;
 /// Runs every check, also after one has failed: a person wants to see all of them at once.
 pub(crate) fn check(project: &Project) -> ExitCode {
     let mut steps = Steps::default();
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 12] = [
         ("format", |project| passed(run::run(&mut project.cargo(["fmt", "--all", "--check"])))),
         ("clippy", |project| passed(clippy(project))),
         ("clippy, browser build", |project| passed(clippy_wasm(project))),
@@ -27,6 +27,9 @@ pub(crate) fn check(project: &Project) -> ExitCode {
         ("advisories", advisories),
         ("firewall", |project| passed(firewall::check(project))),
         ("capabilities", |project| passed(capabilities::check(project))),
+        ("capabilities, TypeScript", |project| passed(capabilities::check_typescript(project))),
+        ("numbers of TypeScript and Rust", |project| passed(numbers::check(project))),
+        ("npm package, what ships", |project| passed(js::check_manifest(project))),
         ("links", |project| passed(links::check(project))),
     ];
     for (name, check) in checks {
@@ -45,7 +48,8 @@ fn clippy(project: &Project) -> Result<()> {
 }
 
 fn clippy_wasm(project: &Project) -> Result<()> {
-    let mut clippy = project.cargo(["clippy", "-p", "picobase", "--no-default-features", "--target", firewall::WASM]);
+    let mut clippy = project.cargo(["clippy", "-p", "picobase", "-p", "picobase-wasm", "--no-default-features"]);
+    clippy.args(["--target", firewall::WASM]);
     run::run(tools::with_wasm_std(project, clippy.args(["--", "-D", "warnings"]))?)
 }
 

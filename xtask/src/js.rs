@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::backend::Backend;
@@ -73,6 +73,45 @@ pub(crate) fn bench(project: &Project, _: &Backend, steps: &mut Steps) -> Result
     steps.run("size", || measure(project, &node))
 }
 
+/// Fails where what ships would bring other packages along, or run something when it is installed; and where it is another
+/// version or licence than the crates.
+pub(crate) fn check_manifest(project: &Project) -> Result<()> {
+    let text =
+        std::fs::read_to_string(project.root.join("npm/package.json")).context("cannot read npm/package.json")?;
+    let package: Value = serde_json::from_str(&text).context("npm/package.json is not JSON")?;
+    let metadata = run::output(&mut project.cargo(["metadata", "--no-deps", "--format-version=1"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
+    let crates = metadata.get("packages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let bindings = crates.iter().find(|package| package.get("name").is_some_and(|name| name == "picobase-wasm"));
+    let problems = manifest_problems(&package, bindings.context("the workspace has no picobase-wasm")?);
+    if !problems.is_empty() {
+        bail!("npm/package.json:\n  {}", problems.join("\n  "));
+    }
+    Ok(())
+}
+
+fn manifest_problems(package: &Value, bindings: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    for kind in
+        ["dependencies", "optionalDependencies", "peerDependencies", "bundleDependencies", "bundledDependencies"]
+    {
+        if package.get(kind).is_some() {
+            problems.push(format!("has `{kind}`: the package has none but for its development"));
+        }
+    }
+    for script in ["preinstall", "install", "postinstall", "prepublish", "prepare"] {
+        if package.pointer(&format!("/scripts/{script}")).is_some() {
+            problems.push(format!("runs `{script}`: nothing runs where the package is installed"));
+        }
+    }
+    for key in ["version", "license"] {
+        if package.get(key) != bindings.get(key) {
+            problems.push(format!("its {key} is not that of the crates"));
+        }
+    }
+    problems
+}
+
 /// Writes target/bench/size.json, and fails where the package is heavier than npm/size-limits.json lets it be.
 fn measure(project: &Project, node: &Node) -> Result<()> {
     let folder = project.target.join("bench");
@@ -98,4 +137,29 @@ fn npm<const N: usize>(project: &Project, node: &Node, args: [&str; N]) -> Comma
     let mut npm = node.npm(&project.root.join("npm"), args);
     npm.env("PICOBASE_WASM", wasm::folder(project));
     npm
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::manifest_problems;
+
+    #[test]
+    fn what_ships_brings_nothing_along() {
+        let bindings = json!({"version": "0.1.0", "license": "MIT"});
+        let good =
+            json!({"version": "0.1.0", "license": "MIT", "scripts": {"build": "x"}, "devDependencies": {"a": "1"}});
+        assert_eq!(manifest_problems(&good, &bindings), [""; 0]);
+        let bad = json!({"version": "0.1.1", "scripts": {"postinstall": "x"}, "dependencies": {}});
+        assert_eq!(
+            manifest_problems(&bad, &bindings),
+            [
+                "has `dependencies`: the package has none but for its development",
+                "runs `postinstall`: nothing runs where the package is installed",
+                "its version is not that of the crates",
+                "its license is not that of the crates",
+            ]
+        );
+    }
 }

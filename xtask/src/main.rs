@@ -12,6 +12,7 @@ mod demo;
 mod firewall;
 mod js;
 mod links;
+mod numbers;
 mod parts;
 mod project;
 mod run;

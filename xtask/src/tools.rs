@@ -139,7 +139,7 @@ impl Tool {
             Source::Python { package, .. } => python::install(&self.folder(project), package, &self.version),
             Source::WasmStd => wasm::install_std(project),
             Source::RustSrc => wasm::install_src(project),
-            Source::Node => python::install(&self.folder(project), node::PACKAGE, &self.version),
+            Source::Node => node::install(&self.folder(project)),
             Source::Packages => node::install_packages(project),
             Source::Chromium => node::install_chromium(),
         }

@@ -152,13 +152,26 @@ fn declared(sources: &[(String, String)]) -> Result<BTreeSet<String>> {
         for item in file.items {
             if let syn::Item::ForeignMod(block) = item {
                 names.extend(block.items.into_iter().filter_map(|item| match item {
-                    syn::ForeignItem::Fn(function) => Some(function.sig.ident.to_string()),
+                    syn::ForeignItem::Fn(function) => Some(imported_name(&function)),
                     _ => None,
                 }));
             }
         }
     }
     Ok(names)
+}
+
+/// What a function is called outside: `#[link_name = "now"] fn js_now()`.
+fn imported_name(function: &syn::ForeignItemFn) -> String {
+    let renamed = function.attrs.iter().find_map(|attribute| match &attribute.meta {
+        syn::Meta::NameValue(syn::MetaNameValue {
+            path,
+            value: syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(name), .. }),
+            ..
+        }) if path.is_ident("link_name") => Some(name.value()),
+        _ => None,
+    });
+    renamed.unwrap_or_else(|| function.sig.ident.to_string())
 }
 
 /// What a module imports besides.
@@ -194,18 +207,20 @@ mod tests {
 
     #[test]
     fn a_module_imports_what_the_sources_declare() {
-        let source = "unsafe extern \"C\" { fn now() -> f64; static S: u8; } extern \"C\" fn not_this() {}";
+        let source = "unsafe extern \"C\" { fn now() -> f64; static S: u8; #[link_name = \"tell\"] fn js_tell(); } extern \"C\" fn not_this() {}";
         let declared = declared(&[("lib.rs".to_owned(), source.to_owned())]).unwrap();
         let import = |kind: &str, name: &str| json!({"module": "env", "kind": kind, "name": name});
-        assert_eq!(undeclared(&json!({"imports": [import("function", "now")]}), &declared), [""; 0]);
-        let more =
-            json!({"imports": [import("memory", "now"), import("function", "S"), import("function", "not_this")]});
+        let right = [("function", "now"), ("function", "tell")].map(|(kind, name)| import(kind, name));
+        assert_eq!(undeclared(&json!({ "imports": right }), &declared), [""; 0]);
+        let wrong = [("memory", "now"), ("function", "S"), ("function", "not_this"), ("function", "js_tell")];
+        let more = json!({"imports": wrong.map(|(kind, name)| import(kind, name))});
         assert_eq!(
             undeclared(&more, &declared),
             [
                 "imports the memory now, which bindings-wasm does not declare",
                 "imports the function S, which bindings-wasm does not declare",
                 "imports the function not_this, which bindings-wasm does not declare",
+                "imports the function js_tell, which bindings-wasm does not declare",
             ]
         );
     }

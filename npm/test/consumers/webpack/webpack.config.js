@@ -1,0 +1,3 @@
+const HtmlWebpackPlugin = require("html-webpack-plugin");
+
+module.exports = { plugins: [new HtmlWebpackPlugin()], stats: "errors-warnings" };

@@ -41,7 +41,7 @@ export interface ClientOptions {
   /** When event streams are replaced, and how much is remembered. */
   realtime?: RealtimeOptions | null;
   /** Called before each call; headers and query parameters that it returns are added. Synchronous. */
-  beforeSend?: ((call: SentCall) => { headers?: Record<string, string>; query?: Record<string, Value> } | void) | null;
+  beforeSend?: ((call: SentCall) => { headers?: Record<string, string>; query?: Record<string, string | number | boolean | Date> } | void) | null;
   /** Called when a call has ended, well or not. */
   afterSend?: ((report: CallReport) => void) | null;
   /** Sends the requests in place of the platform's own transport. */
@@ -323,8 +323,8 @@ export class Client<S = AnySchema> {
   }
 
   /** @internal What Node prints. */
-  [Symbol.for("nodejs.util.inspect.custom")](): string {
-    return `Client ${this.url}`;
+  [Symbol.for("nodejs.util.inspect.custom")](): object {
+    return this.toJSON();
   }
 
   /** @internal */

@@ -3,6 +3,7 @@ import { Auth, RecordAuth } from "./auth.js";
 import type { Client } from "./client.js";
 import { type Body, split } from "./body.js";
 import { Op } from "./core/ops.js";
+import { watcherOf } from "./options.js";
 import { live, type LiveOptions, type LiveQuery, subscribe, type RecordEvent, type SubscribeOptions } from "./realtime.js";
 import { Row } from "./rows.js";
 import type {
@@ -151,6 +152,6 @@ export class Collection<M = RecordModel> extends RecordAuth<M> {
   }
 
   async #write<T>(op: Op, place: string[], body: Body | undefined, { safeRetry, onProgress, ...options }: WriteOptions): Promise<T> {
-    return this.client.call(op, [...place, ...split(body), !!safeRetry, onProgress ?? null], options);
+    return this.client.call(op, [...place, ...split(body), !!safeRetry, watcherOf(onProgress)], options);
   }
 }

@@ -65,42 +65,34 @@ export interface ErrorParts {
  */
 export class PicoBaseError extends Error {
   /** What went wrong. */
-  readonly kind: ErrorKind;
+  declare readonly kind: ErrorKind;
   /** The HTTP status of the answer; 0 where there was none. */
-  readonly status: number;
+  declare readonly status: number;
   /** The gateway's machine-readable code, `invalid_api_key` for example. The server itself gives codes per field. */
-  readonly code: string | null;
+  declare readonly code: string | null;
   /** The refused fields by name. Nested names are joined with dots. */
-  readonly fields: Record<string, FieldError>;
+  declare readonly fields: Record<string, FieldError>;
   /** What to do about it, in a sentence for the developer. */
-  readonly fix: string;
-  /** The URL of the call with its secrets taken out. */
-  readonly url: string;
+  declare readonly fix: string;
+  /** The URL of the call with its secrets taken out; null where it had none. */
+  declare readonly url: string | null;
   /** How many requests were sent for the call. */
-  readonly attempts: number;
+  declare readonly attempts: number;
   /** How long the server asked to wait before the next try, in milliseconds. */
-  readonly retryAfter: number | null;
+  declare readonly retryAfter: number | null;
   /** Which request of a batch, or which id of several, failed: its index. */
-  readonly item: number | null;
+  declare readonly item: number | null;
   /** The id of a record that may or may not have been created: the answer was lost and could not be asked again. */
-  readonly maybeCreated: string | null;
+  declare readonly maybeCreated: string | null;
   readonly #body: string | null;
   readonly #mfaId: string | null;
 
-  constructor(parts: ErrorParts) {
-    super(parts.message, "cause" in parts ? { cause: parts.cause } : {});
-    this.kind = parts.kind;
-    this.status = parts.status ?? 0;
-    this.code = parts.code ?? null;
-    this.fields = parts.fields ?? {};
-    this.fix = parts.fix ?? "";
-    this.url = parts.url ?? "";
-    this.attempts = parts.attempts ?? 0;
-    this.retryAfter = parts.retryAfter ?? null;
-    this.item = parts.item ?? null;
-    this.maybeCreated = parts.maybeCreated ?? null;
-    this.#body = parts.body ?? null;
-    this.#mfaId = parts.mfaId ?? null;
+  constructor({ message, cause, body, mfaId, ...rest }: ErrorParts) {
+    super(message, cause === undefined ? {} : { cause });
+    this.#body = body ?? null;
+    this.#mfaId = mfaId ?? null;
+    const unknown = { status: 0, code: null, fields: {}, fix: "", url: null, attempts: 0, retryAfter: null, item: null, maybeCreated: null };
+    Object.assign(this, unknown, rest);
   }
 
   override get name(): string {

@@ -3,6 +3,7 @@ import type { Client } from "./client.js";
 import { split, type FileData } from "./body.js";
 import { type Download, Op } from "./core/ops.js";
 import { fail } from "./error.js";
+import { watcherOf } from "./options.js";
 import { Row } from "./rows.js";
 import type { CallOptions, Progress, RecordModel, WriteOptions } from "./types.js";
 
@@ -63,7 +64,7 @@ export class Storage {
    * ```
    */
   getUrl(record: FileOwner, name: string, options: FileUrlOptions = {}): string {
-    const path = `files/${segment(record.collectionId || record.collectionName)}/${segment(record.id)}/${segment(name)}`;
+    const path = `files/${segment(collectionOf(record))}/${segment(record.id)}/${segment(name)}`;
     return urlOf(this.#client, path, { thumb: options.thumb, download: options.download && "1", token: options.token });
   }
 
@@ -92,7 +93,7 @@ export class Storage {
     const [json, files] = split({ ...data, [field]: file });
     const part = files.find(([name]) => name == field);
     if (part) [part[1], part[2]] = [name ?? part[1], type ?? part[2]];
-    return this.#client.call(Op.Create, [collection, json, files, !!safeRetry, onProgress ?? null], rest);
+    return this.#client.call(Op.Create, [collection, json, files, !!safeRetry, watcherOf(onProgress)], rest);
   }
 
   /**
@@ -103,27 +104,33 @@ export class Storage {
    * const film = await (await client.storage.download(post, "film.mp4")).blob();
    * ```
    */
-  async download(record: FileOwner, name: string, options: DownloadOptions = {}): Promise<Response> {
-    const { protected: isProtected, onProgress, ...rest } = options;
-    const params = [record.collectionId || record.collectionName || "", record.id ?? "", name];
-    return response(await this.#client.call(Op.Download, [Row.FilesDownload, params, !!isProtected], rest), onProgress);
+  download(record: FileOwner, name: string, options?: DownloadOptions): Promise<Response> {
+    return download(this.#client, Row.FilesDownload, [collectionOf(record), record.id, name], options);
   }
 }
 
+const collectionOf = (record: FileOwner) => record.collectionId || record.collectionName;
+
 /** @internal */
-export function response({ size, type, body }: Download, onProgress?: (progress: Progress) => void): Response {
-  const headers: Record<string, string> = {};
-  if (type) headers["content-type"] = type;
-  if (size != null) headers["content-length"] = `${size}`;
+export async function download(
+  client: Client<any>,
+  row: Row,
+  params: (string | null | undefined)[],
+  { protected: isProtected, onProgress, ...options }: DownloadOptions = {},
+): Promise<Response> {
+  const args = [row, params.map((param) => param ?? ""), !!isProtected];
+  const { size, type, body } = await client.call<Download>(Op.Download, args, options);
   let done = 0;
-  const counted = new TransformStream<Uint8Array, Uint8Array>({
+  const watched = new TransformStream<Uint8Array, Uint8Array>({
     transform(piece, out) {
       done += piece.length;
       out.enqueue(piece);
       onProgress!({ done, total: size });
     },
   });
-  return new Response(onProgress ? body.pipeThrough(counted) : body, { headers });
+  return new Response(onProgress ? body.pipeThrough(watched) : body, {
+    headers: { ...(type && { "content-type": type }), ...(size != null && { "content-length": `${size}` }) },
+  });
 }
 
 /**
@@ -162,7 +169,7 @@ export function baseOf(url: string | null): string {
     fail(
       "Configuration",
       "the client has no valid URL",
-      "Write it like https://my-app.picobase.com or http://127.0.0.1:8090: http or https, a host, perhaps a port (1 to 65535) and a path; without a user, a query, a fragment or .. segments.",
+      "Write it like https://my-app.picobase.com or http://127.0.0.1:8090/base: a host, a port up to 65535, a path; no user, query, fragment or ..",
     );
   }
   const start = `${scheme}://${host}`.toLowerCase();

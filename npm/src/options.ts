@@ -1,7 +1,7 @@
 /** What a user gives to a call beside its arguments, as the engine takes it. */
 import type { Options, Pairs } from "./core/ops.js";
 import { written } from "./filter.js";
-import type { CallOptions, Parameters } from "./types.js";
+import type { CallOptions, Parameters, Progress } from "./types.js";
 
 /**
  * What every call may be given, and query parameters of any name.
@@ -34,4 +34,13 @@ export function queryOf({ query, ...own }: { query?: Parameters; [name: string]:
 export function pairsOf(given: object | null | undefined): Pairs {
   const pairs: [string, unknown][] = !given ? [] : Symbol.iterator in given ? [...(given as any)] : Object.entries(given);
   return pairs.filter(([, value]) => value != null && typeof value != "function").flat();
+}
+
+/**
+ * Who watches an upload, as the engine calls it.
+ *
+ * @internal
+ */
+export function watcherOf(onProgress: ((progress: Progress) => void) | undefined): ((done: number, total: number | null) => void) | null {
+  return onProgress ? (done, total) => onProgress({ done, total }) : null;
 }

@@ -5,9 +5,9 @@
  */
 import type { Client } from "./client.js";
 import { type Body, type FileData, isFile, split } from "./body.js";
-import { type Download, Op } from "./core/ops.js";
+import { Op } from "./core/ops.js";
 import { fail } from "./error.js";
-import { type DownloadOptions, response, segment, urlOf } from "./files.js";
+import { download, type DownloadOptions, segment, urlOf } from "./files.js";
 import { Row } from "./rows.js";
 import type { CallOptions, FullListOptions, ListOptions, ListResult } from "./types.js";
 
@@ -143,16 +143,30 @@ export interface Health {
 }
 
 /**
- * One method: its row, how many arguments go into the path, what comes then (`*`: the body itself; names: its members, with
- * `?` those of the query), and whether nothing but "done" is answered.
+ * One method: its row, how many arguments go into the path, what comes then (`*`: the body itself; names: its members, of lists
+ * the query's), and whether nothing but "done" is answered. Or what is more than a row.
  */
-type Method = readonly [row: Row, path: number, then?: string, nothing?: 1];
+type Method = readonly [row: Row, path: number, then?: string, nothing?: 1] | ((client: Client<any>, service: any) => unknown);
 
-const page = "?page,perPage";
+const pages = "page,perPage";
 
-const tables = {
+const tables: { [S in keyof Services]: { [M in keyof Services[S]]: Method } } = {
   collections: {
-    getList: [Row.CollectionsList, 0, page],
+    getList: [Row.CollectionsList, 0, pages],
+    getFullList:
+      (_, { getList }) =>
+      async ({ batch = 200, ...options }: FullListOptions = {}) => {
+        for (let page = 1, all: CollectionModel[] = []; ; page++) {
+          const { items } = await getList(page, batch, { skipTotal: true, ...options });
+          all.push(...items);
+          if (items.length < batch) return all;
+        }
+      },
+    getFirstListItem:
+      (_, { getList }) =>
+      async (filter: string, options?: ListOptions) =>
+        (await getList(1, 1, { filter, skipTotal: true, ...options })).items[0] ??
+        fail("NotFound", "the filter finds no collection", "Check the filter."),
     getOne: [Row.CollectionsOne, 1],
     create: [Row.CollectionsCreate, 0, "*"],
     update: [Row.CollectionsUpdate, 1, "*"],
@@ -171,7 +185,7 @@ const tables = {
     generateAppleClientSecret: [Row.SettingsAppleSecret, 0, "clientId,teamId,keyId,privateKey,duration"],
   },
   logs: {
-    getList: [Row.LogsList, 0, page],
+    getList: [Row.LogsList, 0, pages],
     getOne: [Row.LogsOne, 1],
     getStats: [Row.LogsStats, 0],
     truncate: [Row.LogsDelete, 0, "", 1],
@@ -179,13 +193,21 @@ const tables = {
   backups: {
     getFullList: [Row.BackupsList, 0],
     create: [Row.BackupsCreate, 0, "name", 1],
+    // The file itself, or a body that names it, as in PocketBase's SDK.
+    upload: (client) => async (file: any, options?: CallOptions) => {
+      await client.call(Op.BackupUpload, split(isFile(file) ? { file } : file)[1], options);
+      return true;
+    },
+    download: (client) => (key: string, options?: DownloadOptions) =>
+      download(client, Row.BackupsDownload, [key], { protected: true, ...options }),
     delete: [Row.BackupsDelete, 1, "", 1],
     restore: [Row.BackupsRestore, 1, "", 1],
+    getDownloadURL: (client) => (token: string, key: string) => urlOf(client, `backups/${segment(key)}`, { token }),
   },
   crons: { getFullList: [Row.CronsList, 0], run: [Row.CronsRun, 1, "", 1] },
   sql: { run: [Row.Sql, 0, "query"] },
   health: { check: [Row.Health, 0] },
-} as const satisfies Record<string, Record<string, Method>>;
+};
 
 /** The services of a client by their names. */
 export interface Services {
@@ -199,47 +221,19 @@ export interface Services {
 }
 
 /** @internal */
-export function service<N extends keyof Services>(client: Client<any>, name: N): Services[N] {
-  const methods: Record<string, (...args: any[]) => unknown> = {};
-  for (const [method, row] of Object.entries<Method>(tables[name])) methods[method] = (...args) => callRow(client, row, args);
-  return Object.assign(methods, (more as any)[name]?.(client, methods)) as any;
+export function service<S extends keyof Services>(client: Client<any>, name: S): Services[S] {
+  const made: any = {};
+  for (const [method, how] of Object.entries<Method>(tables[name])) {
+    made[method] = typeof how == "function" ? how(client, made) : (...args: any[]) => callRow(client, how, args);
+  }
+  return made;
 }
 
-async function callRow(client: Client<any>, [row, path, then = "", nothing]: Method, args: any[]): Promise<any> {
-  let at = path;
-  const [, inQuery, names] = /(\??)(.*)/.exec(then)!;
-  const members: Record<string, unknown> = {};
-  if (names && names != "*") for (const name of names.split(",")) members[name] = args[at++];
-  const body = names == "*" ? args[at++] : names && !inQuery ? members : null;
-  const options = inQuery ? { ...members, ...args[at] } : args[at];
+async function callRow(client: Client<any>, [row, path, names, nothing]: Exclude<Method, Function>, args: any[]): Promise<any> {
+  const rest = args.slice(path);
+  const members = names != "*" && names ? Object.fromEntries(names.split(",").map((name) => [name, rest.shift()])) : null;
+  const body = names == "*" ? rest.shift() : names == pages ? null : members;
+  const options = names == pages ? { ...members, ...rest[0] } : rest[0];
   const answer = await client.call(Op.Row, [row, args.slice(0, path), body, nothing ?? 0], options);
   return nothing ? true : answer;
 }
-
-/** What is more than a row. */
-const more = {
-  collections: (_: Client<any>, { getList }: any) => ({
-    async getFullList({ batch = 200, ...options }: FullListOptions = {}) {
-      for (let page = 1, all: CollectionModel[] = []; ; page++) {
-        const { items } = await getList(page, batch, { skipTotal: true, ...options });
-        all.push(...items);
-        if (items.length < batch) return all;
-      }
-    },
-    async getFirstListItem(filter: string, options?: ListOptions) {
-      const { items } = await getList(1, 1, { filter, skipTotal: true, ...options });
-      return items[0] ?? fail("NotFound", "the filter finds no collection", "Check the filter.");
-    },
-  }),
-  backups: (client: Client<any>) => ({
-    async upload(file: any, options?: CallOptions) {
-      // The file itself, or a body that names it, as in PocketBase's SDK.
-      await client.call(Op.BackupUpload, split(isFile(file) ? { file } : file)[1], options);
-      return true;
-    },
-    async download(key: string, { onProgress, ...options }: DownloadOptions = {}) {
-      return response(await client.call<Download>(Op.Download, [Row.BackupsDownload, [key], true], options), onProgress);
-    },
-    getDownloadURL: (token: string, key: string) => urlOf(client, `backups/${segment(key)}`, { token }),
-  }),
-};

@@ -150,9 +150,13 @@ describe("bodies", () => {
 
   it("uploads a file as a record", async () => {
     const { client, calls } = fake();
-    const onProgress = () => {};
+    const seen: any[] = [];
+    const onProgress = (progress: any) => seen.push(progress);
     await client.storage.upload("docs", new Uint8Array([1]), { field: "doc", data: { title: "t" }, name: "a.bin", type: "x/y", onProgress });
-    expect(calls[0]!.args).toEqual(["docs", { title: "t" }, [["doc", "a.bin", "x/y", new Uint8Array([1])]], false, onProgress]);
+    const [watcher, ...args] = calls[0]!.args.reverse();
+    expect(args.reverse()).toEqual(["docs", { title: "t" }, [["doc", "a.bin", "x/y", new Uint8Array([1])]], false]);
+    watcher(1, null);
+    expect(seen).toEqual([{ done: 1, total: null }]);
   });
 });
 

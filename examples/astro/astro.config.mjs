@@ -2,9 +2,13 @@ import node from "@astrojs/node";
 import react from "@astrojs/react";
 import { defineConfig } from "astro/config";
 
+// The names under which the site is reached; SITE_HOST when it is built for the world. Astro takes forms from these only.
+const hostnames = ["localhost", process.env.SITE_HOST].filter((name) => name !== undefined);
+
 export default defineConfig({
   output: "server",
   adapter: node({ mode: "standalone" }),
   integrations: [react()],
+  security: { allowedDomains: hostnames.map((hostname) => ({ hostname })) },
   devToolbar: { enabled: false },
 });

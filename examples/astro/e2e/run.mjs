@@ -193,7 +193,7 @@ async function serve(url, defer) {
   const env = { ...process.env, PICOBASE_URL: url, PICOBASE_API_KEY: "", HOST: "127.0.0.1", PORT: String(port) };
   const server = spawn(process.execPath, ["dist/server/entry.mjs"], { cwd: ROOT, env, stdio: ["ignore", "inherit", "inherit"] });
   defer(() => server.kill());
-  const site = `http://127.0.0.1:${port}`;
+  const site = `http://localhost:${port}`;
   await eventually(() => fetch(`${site}/sign-in`).then((answer) => answer.ok, () => false));
   return site;
 }

@@ -38,7 +38,7 @@ export default function LivePosts({ url, apiKey, initial }: Props) {
   return (
     <>
       <p role="status" className="status">
-        {state === "starting" && <b>Waking up… the news are here in a moment.</b>}
+        {state === "starting" && <b>Waking up… the news will be here in a moment.</b>}
         {state === "unreachable" && <b>The server could not be reached.</b>}
         {error}
       </p>

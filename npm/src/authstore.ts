@@ -6,6 +6,7 @@ import type { Client } from "./client.js";
 import { type CookieOptions, fromCookies, toCookies } from "./cookies.js";
 import { Op, type Notice, type Session as Told } from "./core/ops.js";
 import { Listeners, safely } from "./listeners.js";
+import { onOtherTabs } from "./stores.js";
 import { claims, expired, type StoredSession } from "./token.js";
 import type { RecordModel } from "./types.js";
 
@@ -53,6 +54,7 @@ export class AuthStore {
   #told: Session | null | undefined;
   /** How many changes of `save` and `clear` the core has not made yet: till then its words are of before. */
   #ahead = 0;
+  #stop?: () => void;
 
   /** @internal */
   constructor(client: Client<any>, initial: { token: string; record?: any } | null) {
@@ -144,6 +146,20 @@ export class AuthStore {
     // Not before the caller has what stops it.
     if (this.#told !== undefined) queueMicrotask(() => this.#first(listener, this.#told!));
     return () => void this.#listeners.delete(listener);
+  }
+
+  /**
+   * Takes over what other tabs keep under that name.
+   *
+   * @internal
+   */
+  follow(key: string | undefined): void {
+    this.#stop = onOtherTabs(key, () => this.#client.call(Op.SyncSession, []).catch(() => {}));
+  }
+
+  /** @internal */
+  close(): void {
+    this.#stop?.();
   }
 
   #first(listener: { tell: AuthListener; told?: true }, session: Session | null): void {

@@ -340,3 +340,20 @@ describe("stores", () => {
     expect(changed).toHaveBeenCalledTimes(2);
   });
 });
+
+describe("tabs", () => {
+  it("a client with a store follows the other tabs until it is closed", async () => {
+    const target = new EventTarget();
+    vi.stubGlobal("document", {});
+    vi.stubGlobal("addEventListener", target.addEventListener.bind(target));
+    const { client, calls } = world();
+    const other = () => target.dispatchEvent(Object.assign(new Event("storage"), { key: "mine" }));
+    client.authStore.follow("mine");
+    other();
+    expect(calls.map(({ op }) => op)).toEqual([Op.SyncSession]);
+    await calls[0]!.fail(new Error("unreadable"));
+    client.close();
+    other();
+    expect(calls).toHaveLength(1);
+  });
+});

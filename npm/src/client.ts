@@ -309,6 +309,7 @@ export class Client<S = AnySchema> {
 
   /** Ends the client: its stream, and its calls, which fail as `Cancelled`. */
   close(): void {
+    this.authStore.close();
     this.realtime.close();
     this.engine.close(this.ref);
   }
@@ -380,5 +381,8 @@ export function open(
     beforeCall: options.beforeSend ?? null,
     afterCall: options.afterSend ?? null,
   } as unknown as ClientConfig;
-  return new Client(platform, engine, shared, peek(options.store, store, options.storageKey), (listener) => engine.client(config, listener));
+  const initial = peek(options.store, store, options.storageKey);
+  const client = new Client(platform, engine, shared, initial, (listener) => engine.client(config, listener));
+  if (store) client.authStore.follow(options.storageKey);
+  return client;
 }

@@ -222,35 +222,40 @@ fn value(rest: &mut &[u8]) -> Option<Value> {
 }
 
 /// What is written for JavaScript.
-pub(crate) struct Frame(Vec<u8>, Option<Box<dyn ResponseBody>>);
+pub(crate) struct Frame {
+    bytes: Vec<u8>,
+    /// What the handles stand for, until the frame was read.
+    kept: Vec<Json>,
+    body: Option<Box<dyn ResponseBody>>,
+}
 
 impl Frame {
     pub(crate) const fn new() -> Frame {
-        Frame(Vec::new(), None)
+        Frame { bytes: Vec::new(), kept: Vec::new(), body: None }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Keeps what a handle stands for until the frame was read.
     pub(crate) fn keep(&mut self, body: Box<dyn ResponseBody>) {
-        self.1 = Some(body);
+        self.body = Some(body);
     }
 
     fn size(&mut self, n: usize) {
-        self.0.extend_from_slice(&u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes());
+        self.bytes.extend_from_slice(&u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes());
     }
 
     fn block(&mut self, tag: u8, bytes: &[u8]) -> &mut Frame {
-        self.0.push(tag);
+        self.bytes.push(tag);
         self.size(bytes.len());
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
         self
     }
 
     pub(crate) fn null(&mut self) -> &mut Frame {
-        self.0.push(0);
+        self.bytes.push(0);
         self
     }
 
@@ -266,20 +271,20 @@ impl Frame {
     }
 
     pub(crate) fn int(&mut self, value: u64) -> &mut Frame {
-        self.0.push(11);
-        self.0.extend_from_slice(&(value as f64).to_le_bytes());
+        self.bytes.push(11);
+        self.bytes.extend_from_slice(&(value as f64).to_le_bytes());
         self
     }
 
     /// A list of so many items, which follow.
     pub(crate) fn list(&mut self, items: usize) -> &mut Frame {
-        self.0.push(5);
+        self.bytes.push(5);
         self.size(items);
         self
     }
 
     pub(crate) fn handle(&mut self, handle: u32) -> &mut Frame {
-        self.0.push(6);
+        self.bytes.push(6);
         self.size(handle as usize);
         self
     }
@@ -290,7 +295,10 @@ impl Frame {
 
     pub(crate) fn json(&mut self, json: &Json) -> &mut Frame {
         match json.view() {
-            JsonView::Host(handle) => self.handle(handle),
+            JsonView::Host(handle) => {
+                self.kept.push(json.clone());
+                self.handle(handle)
+            }
             JsonView::Array(items) => {
                 self.list(items.len());
                 for item in items {
@@ -299,7 +307,7 @@ impl Frame {
                 self
             }
             JsonView::Object(members) => {
-                self.0.push(10);
+                self.bytes.push(10);
                 self.size(members.len());
                 for (name, value) in members {
                     self.text(name);

@@ -69,7 +69,7 @@ export const browser: Platform = {
   ...page,
   async module(name) {
     const answer = await fetch(
-      name == "core" ? new URL("./core.wasm", import.meta.url) : new URL("./realtime.wasm", import.meta.url),
+      SPLIT && name == "realtime" ? new URL("./realtime.wasm", import.meta.url) : new URL("./core.wasm", import.meta.url),
     );
     // Compiling as it comes is refused where the server does not know the type.
     return answer.headers.get("content-type") == "application/wasm"

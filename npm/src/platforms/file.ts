@@ -3,5 +3,5 @@ import { readFileSync } from "node:fs";
 
 export const moduleFromFile = (name: "core" | "realtime"): WebAssembly.Module =>
   new WebAssembly.Module(
-    readFileSync(name == "core" ? new URL("./core.wasm", import.meta.url) : new URL("./realtime.wasm", import.meta.url)),
+    readFileSync(SPLIT && name == "realtime" ? new URL("./realtime.wasm", import.meta.url) : new URL("./core.wasm", import.meta.url)),
   );

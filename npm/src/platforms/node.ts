@@ -199,9 +199,8 @@ function fieldOf(fields: string[], name: string): string | null {
   return null;
 }
 
-/** The platform of Node. A fetch of the user's takes the place of node:http. */
-export const node: Platform = {
-  ...server,
-  transport: (given) => (given ? server.transport(given) : nodeTransport()),
-  module: moduleFromFile,
-};
+/** The platform of Node for one client and its family. A fetch of the user's takes the place of node:http. */
+export function node(): Platform {
+  const own = nodeTransport();
+  return { ...server, transport: (given) => (given ? server.transport(given) : own), module: moduleFromFile, close: own.close };
+}

@@ -12,21 +12,26 @@ export function sorted(words: string): TransportFailure["failure"] {
 
 /** Deno's messages repeat the URL, which may hold a token: that is taken out, and the cause then kept back. */
 function fetchFailed(error: any): never {
-  for (const known of [error, error?.cause]) if (known instanceof TransportFailure) throw known;
+  if (error instanceof TransportFailure) throw error;
   const said = `${error?.cause?.message ?? error?.message ?? error}`;
   const message = said.replace(/https?:\/\/[^\s)]+/g, "…");
   const words = [error?.code, error?.cause?.code, message].join(" ");
   throw new TransportFailure(sorted(words), message, message == said ? { cause: error } : {});
 }
 
-/** A body as it comes. */
-function streamOf(out: Outgoing, onProgress: HttpRequest["onProgress"]): ReadableStream<Uint8Array> {
+type Unread = (failure: TransportFailure) => void;
+
+/** A body as it comes. `unread` is told why its source cannot be read: of what fetch then says nobody can tell. */
+function streamOf(out: Outgoing, onProgress: HttpRequest["onProgress"], unread: Unread): ReadableStream<Uint8Array> {
   const pieces = out.pieces();
   let sent = 0;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const piece = await pieces.next();
+        const piece = await pieces.next().catch((cause) => {
+          unread(new TransportFailure("source", "a file cannot be read", { cause }));
+          throw cause;
+        });
         if (piece.done) return controller.close();
         controller.enqueue(piece.value);
         onProgress?.((sent += piece.value.length), out.length);
@@ -38,7 +43,7 @@ function streamOf(out: Outgoing, onProgress: HttpRequest["onProgress"]): Readabl
 }
 
 /** What is whole goes out whole, with its length; streams go out as they come, and so does what is watched. */
-async function prepareStreams(request: HttpRequest): Promise<RequestInit> {
+async function prepareStreams(request: HttpRequest, unread: Unread): Promise<RequestInit> {
   const { body, onProgress } = request;
   // Next.js keeps what fetch brings unless it is told not to; some versions of workerd refuse to be told.
   const init: RequestInit = "cache" in Request.prototype ? { cache: "no-store" } : {};
@@ -46,12 +51,16 @@ async function prepareStreams(request: HttpRequest): Promise<RequestInit> {
   if (!out || (out.length != null && !onProgress)) return { ...init, ...(await prepare(request)) };
   const { headers } = await prepare(request, Promise.resolve());
   if (!headers.has("content-type")) headers.set("content-type", out.type);
-  return { ...init, headers, body: streamOf(out, onProgress), duplex: "half" } as RequestInit;
+  return { ...init, headers, body: streamOf(out, onProgress, unread), duplex: "half" } as RequestInit;
 }
 
 /** A server's platform, all but the module. */
 export const server: Omit<Platform, "module"> = {
   isBrowser: false,
-  transport: (given) => fetchTransport(given, prepareStreams, fetchFailed),
+  transport: (given) => (request) => {
+    let failure: TransportFailure | undefined;
+    const prepare = () => prepareStreams(request, (why) => (failure = why));
+    return fetchTransport(given, prepare, (error) => fetchFailed(failure ?? error))(request);
+  },
   store: () => null,
 };

@@ -14,16 +14,24 @@ const modules = process.env.PICOBASE_WASM ?? join(root, "../target/wasm");
 const dist = join(root, "dist");
 const types = join(dist, "types");
 
-/** Bundles an entry. `inside`: the modules are part of the bundle. */
-async function bundle(entry, format, { inside = false, ...more } = {}) {
-  const wasm = {
-    name: "wasm",
-    setup({ onResolve }) {
-      onResolve({ filter: /\.wasm$/ }, ({ path }) =>
-        inside ? { path: join(modules, basename(path)) } : { path: `./${basename(path)}`, external: true },
-      );
-    },
-  };
+/** Is realtime a module of its own? */
+const split = existsSync(join(modules, "realtime.wasm"));
+
+/** Finds the modules that are imported: beside the bundle, or within it (`?base64`). */
+const wasm = {
+  name: "wasm",
+  setup({ onLoad, onResolve }) {
+    onResolve({ filter: /\.wasm\?/ }, ({ path }) => {
+      const [file, how] = basename(path).split("?");
+      if (file === "realtime.wasm" && !split) return { path: file, namespace: "missing" };
+      return how === "base64" ? { path: join(modules, file) } : { path: `./${basename(path)}`, external: true };
+    });
+    onLoad({ filter: /./, namespace: "missing" }, () => ({ contents: "export default undefined" }));
+  },
+};
+
+/** Bundles an entry. */
+async function bundle(entry, format, { define = {}, ...more } = {}) {
   await build({
     absWorkingDir: root,
     entryPoints: [`src/entries/${entry}.ts`],
@@ -33,6 +41,7 @@ async function bundle(entry, format, { inside = false, ...more } = {}) {
     target: "es2022",
     legalComments: "none",
     loader: { ".wasm": "base64" },
+    define: { SPLIT: `${split}`, ...define },
     plugins: [wasm],
     logLevel: "warning",
     ...more,
@@ -48,11 +57,12 @@ const place = {
 async function bundleAll() {
   await bundle("browser", "esm", { minify: true });
   await bundle("worker", "esm", { minify: true });
+  await bundle("deno", "esm", { platform: "node" });
   await bundle("react-native", "esm");
   await bundle("node", "esm", { platform: "node" });
   await bundle("node", "cjs", { platform: "node", ...place });
-  await bundle("inline", "esm", { minify: true, inside: true });
-  await bundle("inline", "cjs", { minify: true, inside: true });
+  await bundle("inline", "esm", { minify: true });
+  await bundle("inline", "cjs", { minify: true });
 }
 
 function copyModules() {

@@ -70,7 +70,7 @@ export abstract class RecordAuth<M = RecordModel> {
 
   /** How one may sign in to this collection: password, OTP, MFA, OAuth2 providers. */
   listAuthMethods(options?: CallOptions): Promise<AuthMethods> {
-    return this.#row(Row.AuthMethods, null, options);
+    return row(this, Row.AuthMethods, null, options);
   }
 
   /**
@@ -81,12 +81,12 @@ export abstract class RecordAuth<M = RecordModel> {
    */
   authWithPassword<T = M>(identity: string, password: string, options: PasswordOptions = {}): Promise<Session<T>> {
     const { mfaId, identityField, ...rest } = options;
-    return this.#begin(Op.SignIn, [identity, password, mfaId, identityField], rest);
+    return begin(this, Op.SignIn, [identity, password, mfaId, identityField], rest);
   }
 
   /** Signs in with the one-time password that {@link RecordAuth.requestOTP} had mailed. Errors as with a password. */
   authWithOTP<T = M>(otpId: string, password: string, { mfaId, ...rest }: SignInOptions = {}): Promise<Session<T>> {
-    return this.#begin(Op.SignInOtp, [otpId, password, mfaId], rest);
+    return begin(this, Op.SignInOtp, [otpId, password, mfaId], rest);
   }
 
   /**
@@ -102,7 +102,7 @@ export abstract class RecordAuth<M = RecordModel> {
     const page = urlCallback ? null : openWindow();
     const onEvent = urlCallback ?? ((url: string) => (page!.location.href = url));
     try {
-      return await this.#begin<T>(Op.OAuth2AllInOne, [provider, scopes, createData, mfaId, timeout], { ...rest, onEvent });
+      return await begin(this, Op.OAuth2AllInOne, [provider, scopes, createData, mfaId, timeout], { ...rest, onEvent });
     } finally {
       page?.close();
     }
@@ -121,7 +121,7 @@ export abstract class RecordAuth<M = RecordModel> {
     { mfaId, ...rest }: SignInOptions = {},
   ): Promise<Session<T> & { meta?: any }> {
     const body = { provider, code, codeVerifier, redirectURL, createData: createData ?? undefined, mfaId: mfaId ?? undefined };
-    const { token, record, meta } = await this.#row<any>(Row.AuthOAuth2, body, rest);
+    const { token, record, meta } = await row<any>(this, Row.AuthOAuth2, body, rest);
     await this.client.call(Op.SetSession, [token, record]);
     const seconds = expiry(token);
     return { token, record, expiresAt: seconds && seconds * 1000, meta };
@@ -129,52 +129,52 @@ export abstract class RecordAuth<M = RecordModel> {
 
   /** Asks for a new token now. Kind `SessionExpired` where the session is over, or nobody is signed in. */
   authRefresh<T = M>(options?: CallOptions): Promise<Session<T>> {
-    return this.#begin(Op.Refresh, [], options);
+    return begin(this, Op.Refresh, [], options);
   }
 
   /** Has a one-time password mailed. It also answers for addresses that nobody has. */
   requestOTP(email: string, options?: CallOptions): Promise<{ otpId: string }> {
-    return this.#row(Row.AuthRequestOtp, { email }, options);
+    return row(this, Row.AuthRequestOtp, { email }, options);
   }
 
   /** Has a mail sent to set a new password. It also answers for addresses that nobody has. */
   requestPasswordReset(email: string, options?: CallOptions): Promise<true> {
-    return this.#done(this.#row(Row.AuthRequestReset, { email }, options, 1));
+    return done(row(this, Row.AuthRequestReset, { email }, options, 1));
   }
 
   /** Sets a new password with the token of the mail. If its user is the one who is signed in, they stay so. */
   confirmPasswordReset(token: string, password: string, _confirm?: string, options?: CallOptions): Promise<true> {
-    return this.#done(this.#call(Op.ConfirmReset, [token, password], options));
+    return done(call(this, Op.ConfirmReset, [token, password], options));
   }
 
   /** Has a mail sent to verify the address. It also answers for addresses that nobody has. */
   requestVerification(email: string, options?: CallOptions): Promise<true> {
-    return this.#done(this.#row(Row.AuthRequestVerification, { email }, options, 1));
+    return done(row(this, Row.AuthRequestVerification, { email }, options, 1));
   }
 
   /** Verifies the address with the token of the mail. */
   confirmVerification(token: string, options?: CallOptions): Promise<true> {
-    return this.#done(this.#call(Op.ConfirmVerification, [token], options));
+    return done(call(this, Op.ConfirmVerification, [token], options));
   }
 
   /** Has a mail sent to a new address of the signed-in user. */
   requestEmailChange(newEmail: string, options?: CallOptions): Promise<true> {
-    return this.#done(this.#row(Row.AuthRequestEmailChange, { newEmail }, options, 1));
+    return done(row(this, Row.AuthRequestEmailChange, { newEmail }, options, 1));
   }
 
   /** Changes the address with the token of the mail. All tokens of that user are dead then: a session of theirs ends. */
   confirmEmailChange(token: string, password: string, options?: CallOptions): Promise<true> {
-    return this.#done(this.#call(Op.ConfirmEmailChange, [token, password], options));
+    return done(call(this, Op.ConfirmEmailChange, [token, password], options));
   }
 
   /** The OAuth2 accounts that are linked to a user. */
   listExternalAuths(id: string, options?: CallOptions): Promise<RecordModel[]> {
-    return this.#call(Op.ExternalAuths, [id], options);
+    return call(this, Op.ExternalAuths, [id], options);
   }
 
   /** Unlinks an OAuth2 account from a user. Kind `NotFound` where there is no such account. */
   unlinkExternalAuth(id: string, provider: string, options?: CallOptions): Promise<true> {
-    return this.#done(this.#call(Op.UnlinkExternalAuth, [id, provider], options));
+    return done(call(this, Op.UnlinkExternalAuth, [id, provider], options));
   }
 
   /**
@@ -189,23 +189,25 @@ export abstract class RecordAuth<M = RecordModel> {
     );
     return this.client.withSession(session);
   }
+}
 
-  #call<T>(op: Op, args: unknown[], options?: AnyOptions): Promise<T> {
-    return this.client.call(op, [this.name, ...args.map((arg) => arg ?? null)], options);
-  }
+function call<T>({ client, name }: RecordAuth<any>, op: Op, args: unknown[], options?: AnyOptions): Promise<T> {
+  return client.call(op, [name, ...args.map((arg) => arg ?? null)], options);
+}
 
-  #row<T>(row: Row, body: object | null, options?: CallOptions, nothing = 0): Promise<T> {
-    return this.client.call(Op.Row, [row, [this.name], body, nothing], options);
-  }
+function row<T>({ client, name }: RecordAuth<any>, row: Row, body: object | null, options?: CallOptions, nothing = 0): Promise<T> {
+  return client.call(Op.Row, [row, [name], body, nothing], options);
+}
 
-  async #begin<T>(op: Op, args: unknown[], options?: AnyOptions): Promise<Session<T>> {
-    return sessionOf(await this.#call<Told>(op, args, options));
-  }
+/** A call that answers a session. */
+async function begin<T extends Session<any> | null>(auth: RecordAuth<any>, op: Op, args: unknown[], options?: AnyOptions): Promise<T> {
+  return sessionOf(await call<Told | null>(auth, op, args, options)) as T;
+}
 
-  async #done(call: Promise<unknown>): Promise<true> {
-    await call;
-    return true;
-  }
+/** A call that answers nothing. */
+async function done(call: Promise<unknown>): Promise<true> {
+  await call;
+  return true;
 }
 
 /** Sign-up, sign-in and the session, for one auth collection: `client.auth`, and `auth` of each collection. */
@@ -232,8 +234,8 @@ export class Auth<M = RecordModel> extends RecordAuth<M> {
    *
    * Kind `Validation` or `Conflict` where a value is refused.
    */
-  async signUp<T = M>(email: string, password: string, data?: Record<string, any> | null, options?: CallOptions): Promise<Session<T> | null> {
-    return sessionOf(await this.client.call<Told | null>(Op.SignUp, [this.name, email, password, data ?? null], options));
+  signUp<T = M>(email: string, password: string, data?: Record<string, any> | null, options?: CallOptions): Promise<Session<T> | null> {
+    return begin(this, Op.SignUp, [email, password, data], options);
   }
 
   /** Signs out, here and in the store. The server keeps no session that would have to end. */
@@ -263,7 +265,7 @@ export class Auth<M = RecordModel> extends RecordAuth<M> {
    * Kind `NotFound` where the collection has no such provider.
    */
   async beginOAuth2(provider: string, redirectUrl: string, options?: CallOptions): Promise<{ url: string; state: string }> {
-    const [url, state] = await this.client.call<[string, string]>(Op.BeginOAuth2, [this.name, provider, redirectUrl], options);
+    const [url, state] = await call<[string, string]>(this, Op.BeginOAuth2, [provider, redirectUrl], options);
     return { url, state };
   }
 
@@ -273,11 +275,11 @@ export class Auth<M = RecordModel> extends RecordAuth<M> {
    *
    * Kind `Validation` where the provider refused, or the state is not one of this client's.
    */
-  async finishOAuth2<T = M>(back: string | URL | { code: string; state: string }, options: OAuth2Options = {}): Promise<Session<T>> {
-    const { createData = null, mfaId = null, ...rest } = options;
-    const [op, args] =
-      typeof back == "object" && "code" in back ? [Op.FinishOAuth2, [back.code, back.state]] : [Op.FinishOAuth2Url, [String(back)]];
-    return sessionOf(await this.client.call<Told>(op, [this.name, ...args, createData, mfaId], rest));
+  finishOAuth2<T = M>(back: string | URL | { code: string; state: string }, options: OAuth2Options = {}): Promise<Session<T>> {
+    const { createData, mfaId, ...rest } = options;
+    const parts = typeof back == "object" && "code" in back;
+    const args = parts ? [back.code, back.state] : [String(back)];
+    return begin(this, parts ? Op.FinishOAuth2 : Op.FinishOAuth2Url, [...args, createData, mfaId], rest);
   }
 
   /** The same as {@link RecordAuth.authRefresh}. */
@@ -325,11 +327,8 @@ export class Auth<M = RecordModel> extends RecordAuth<M> {
 
 /** At once, since browsers open windows in the handler of a click only; its address is set when it is known. */
 function openWindow(): Window {
-  const { innerWidth = 0, innerHeight = 0 } = globalThis;
-  const [width, height] = [Math.min(1024, innerWidth), Math.min(768, innerHeight)];
-  const place = `width=${width},height=${height},left=${(innerWidth - width) / 2},top=${(innerHeight - height) / 2},resizable`;
   return (
-    globalThis.open?.("about:blank", "_blank", place) ??
+    globalThis.open?.("about:blank", "_blank", "popup,width=1024,height=768") ??
     fail("Configuration", "no window could be opened for the sign-in", "Call it in the handler of a click, or give a urlCallback.")
   );
 }

@@ -30,6 +30,9 @@ export type AuthListener = (event: AuthEvent, session: Session | null) => unknow
 const SUPERUSERS = "_superusers";
 const SUPERUSERS_ID = "pbc_3142635823";
 
+/** What of a record tells who it is. */
+const identifying = ["id", "email", "username", "verified", "collectionId", "collectionName"];
+
 /** @internal */
 export function sessionOf<M>(told: Told): Session<M>;
 export function sessionOf<M>(told: Told | null): Session<M> | null;
@@ -48,7 +51,7 @@ export function sessionOf(told: Told | null): Session<any> | null {
 export class AuthStore {
   readonly #client: Client<any>;
   readonly #changes = new Listeners<[token: string, record: RecordModel | null]>();
-  readonly #listeners = new Set<{ tell: AuthListener; told?: true }>();
+  readonly #listeners = new Listeners<[event: AuthEvent, session: Session | null, before: Session | null]>();
   #session: StoredSession | null;
   /** What the core said last; undefined until it has loaded the session. */
   #told: Session | null | undefined;
@@ -110,8 +113,8 @@ export class AuthStore {
     const named = { ...options, name };
     const cookies = toCookies(this.#session, named);
     if (!cookies[1]) return cookies[0]!;
-    const { id, email, username, verified, collectionId, collectionName } = this.record ?? ({} as RecordModel);
-    const record = { id, email, username, verified, collectionId, collectionName };
+    const record: Record<string, unknown> = {};
+    for (const field of identifying) record[field] = this.record?.[field];
     return toCookies({ token: this.token, record }, named)[0]!;
   }
 
@@ -133,19 +136,25 @@ export class AuthStore {
     const before = this.#told ?? null;
     this.#told = session;
     this.#settle();
-    for (const listener of this.#listeners) {
-      if (!listener.told) this.#first(listener, event == "INITIAL_SESSION" ? session : before);
-      if (event != "INITIAL_SESSION") safely(listener.tell, event, session);
-    }
+    this.#listeners.tell(event, session, before);
   }
 
   /** @internal */
-  listen(tell: AuthListener): () => void {
-    const listener = { tell };
-    this.#listeners.add(listener);
+  listen(listener: AuthListener): () => void {
+    let told = false;
+    const tell = (event: AuthEvent, session: Session | null, before: Session | null) => {
+      const initial = event == "INITIAL_SESSION";
+      if (!told) safely(listener, "INITIAL_SESSION", initial ? session : before);
+      told = true;
+      if (!initial) safely(listener, event, session);
+    };
+    const stop = this.#listeners.add(tell);
     // Not before the caller has what stops it.
-    if (this.#told !== undefined) queueMicrotask(() => this.#first(listener, this.#told!));
-    return () => void this.#listeners.delete(listener);
+    if (this.#told !== undefined) queueMicrotask(() => told || tell("INITIAL_SESSION", this.#told!, null));
+    return () => {
+      told = true;
+      stop();
+    };
   }
 
   /**
@@ -160,12 +169,6 @@ export class AuthStore {
   /** @internal */
   close(): void {
     this.#stop?.();
-  }
-
-  #first(listener: { tell: AuthListener; told?: true }, session: Session | null): void {
-    if (listener.told || !this.#listeners.has(listener)) return;
-    listener.told = true;
-    safely(listener.tell, "INITIAL_SESSION", session);
   }
 
   /** Shows a change at once and has the core make it. */

@@ -49,27 +49,26 @@ export function toCookies(
   const name = plain(options.name);
   const nameOf = (part: number) => (part < 0 ? name : `${name}.${part}`);
   const names = Array.isArray(existing) ? existing : pairs(existing as CookieSource).map(([cookie]) => cookie);
-  const old = names.map((cookie) => partOf(cookie, name)).filter((part) => part != null);
+  const stale = names.flatMap((cookie) => partOf(cookie, name) ?? []);
   const values = new Map<number, string>();
   if (session?.token) {
     const json = JSON.stringify({ token: session.token, record: session.record ?? null });
     const exp = expiry(session.token);
     const attributes = attributesOf(options, exp != null && exp >= 0 ? exp * 1000 : null, options.maxAge);
     const fits = (part: number, value: string) => nameOf(part).length + 1 + value.length + attributes.length <= MAX;
-    if (fits(WHOLE, encodeURIComponent(json))) values.set(WHOLE, encodeURIComponent(json));
-    else {
-      let part = 0;
-      for (const c of json) {
-        const value = values.get(part) ?? "";
-        const more = encodeURIComponent(c);
-        // At least one character each, or a name of 4 KB would make chunks for ever.
-        if (value && !fits(part, value + more)) values.set(++part, more);
-        else values.set(part, value + more);
+    const whole = encodeURIComponent(json);
+    let part = fits(WHOLE, whole) ? WHOLE : 0;
+    let value = "";
+    // Between its characters; at least one each, or a name of 4 KB would make chunks for ever.
+    for (const piece of part < 0 ? [whole] : [...json].map(encodeURIComponent)) {
+      if (value && !fits(part, value + piece)) {
+        part++;
+        value = "";
       }
+      values.set(part, (value += piece) + attributes);
     }
-    values.forEach((value, part) => values.set(part, value + attributes));
-  } else old.push(WHOLE);
-  for (const part of old.sort((a, b) => a - b)) if (!values.has(part)) values.set(part, attributesOf(options, 0));
+  } else stale.push(WHOLE);
+  for (const part of stale.sort((a, b) => a - b)) if (!values.has(part)) values.set(part, attributesOf(options, 0));
   return [...values].map(([part, value]) => `${nameOf(part)}=${value}`);
 }
 

@@ -53,11 +53,11 @@ export interface SubscribeOptions extends Omit<RecordOptions, "requestKey"> {
   filter?: string | null;
   /** How many events may wait for a slow consumer before the oldest are dropped; 1,000 by default. */
   queueMax?: number | null;
-  /** Something may be missing that could not be fetched: list again what you show. */
-  onResync?: (event: ResyncEvent) => unknown;
-  /** Events were dropped: list again what you show. */
-  onLagged?: (event: LaggedEvent) => unknown;
-  /** The session has ended; it goes on when somebody has signed in or out. */
+  /** Something may be missing that could not be fetched, for this reason: list again what you show. */
+  onResync?: (reason: ResyncEvent["reason"]) => unknown;
+  /** So many events were dropped: list again what you show. */
+  onLagged?: (missed: number) => unknown;
+  /** The session has ended; it goes on when somebody has signed in or out. Where nothing can mend it, it is over. */
   onError?: (error: PicoBaseError) => unknown;
 }
 
@@ -118,7 +118,7 @@ export class Realtime {
   events<T = RecordModel>(topic: string, options: SubscribeOptions = {}): AsyncGenerator<RealtimeEvent<T>, void, undefined> {
     const lagged = (missed: number) => ({ action: "lagged", missed }) as const;
     return iterate<RealtimeEvent<T>>(options, lagged, async (next, end) => {
-      const stop = await begin(this.#client, topic, options, (event) => (event ? next(event) : end()));
+      const stop = await begin(this.#client, topic, options, (event) => (event[0] == "end" ? end() : next(named(event))));
       return () => void stop();
     });
   }
@@ -162,53 +162,60 @@ export function subscribe(
   listener: (event: any) => unknown,
   options: SubscribeOptions = {},
 ): Promise<() => Promise<void>> {
-  const { onResync, onLagged, onError } = options;
+  const special: { [kind: string]: ((about: any) => unknown) | null | undefined } = {
+    resync: options.onResync,
+    lagged: options.onLagged,
+    error: options.onError,
+    end: null,
+  };
   return begin(client, topic, options, (event) => {
-    if (!event) return;
-    if (event.action == "resync") safely(onResync, event);
-    else if (event.action == "lagged") safely(onLagged, event);
-    else if (event.action == "error") safely(onError, event.error);
-    else safely(listener, event);
+    if (event[0] in special) safely(special[event[0]], event[1]);
+    else safely(listener, named(event));
   });
 }
 
-/** Subscribes; `tell` gets every event, and null at the end. Resolves with how to end it: then nothing is told any more. */
+/** Subscribes; `tell` gets every event. Resolves with how to end it: then nothing is told any more. */
 async function begin(
   client: Client<any>,
   topic: string,
-  options: SubscribeOptions,
-  tell: (event: RealtimeEvent<any> | null) => void,
+  { queueMax = null, ...options }: SubscribeOptions,
+  tell: (event: Event) => void,
 ): Promise<() => Promise<void>> {
-  const { onResync, onLagged, onError, queueMax = null, ...rest } = options;
   let open = true;
   client.realtime.begun();
   const onEvent = (event: Event) => {
-    if (open) tell(eventOf(event));
-    if (event[0] == "end") open = false;
+    if (open) tell(event);
+    open &&= event[0] != "end";
   };
-  const listener = await client.call<number>(Op.Subscribe, [topic, null, queueMax], { ...rest, onEvent });
+  const listener = await client.call<number>(Op.Subscribe, [topic, null, queueMax], { ...options, onEvent });
   return async () => {
     if (open) client.post(Op.Unsubscribe, [listener]);
     open = false;
   };
 }
 
-function eventOf([kind, ...rest]: Event): RealtimeEvent<any> | null {
-  const [a, b, c, d] = rest as any[];
-  switch (kind) {
-    case "record":
-      return { action: a, id: d.id, record: d, origin: b, topic: c };
-    case "message":
-      return { topic: a, data: b };
-    case "resync":
-      return { action: kind, reason: a };
-    case "lagged":
-      return { action: kind, missed: a };
-    case "error":
-      return { action: kind, error: a };
-    default:
-      return null;
-  }
+const inList = ["index", "id", "record"];
+
+/** What stands in an event, in this order. */
+const members: { [kind: string]: string[] } = {
+  record: ["action", "origin", "topic", "record"],
+  message: ["topic", "data"],
+  resync: ["reason"],
+  lagged: ["missed"],
+  error: ["error"],
+  snapshot: ["records"],
+  enter: inList,
+  change: inList,
+  leave: ["index", "id"],
+  move: ["from", "to", "id"],
+};
+
+/** An event with names. */
+function named([kind, ...values]: Event | LiveEvent): any {
+  const event: any = kind == "message" ? {} : { action: kind };
+  members[kind]!.forEach((name, i) => (event[name] = values[i]));
+  if (kind == "record") event.id = event.record.id;
+  return event;
 }
 
 /** Which list a live query keeps. `timeout` is for the first snapshot, and for each call after it. */
@@ -306,7 +313,7 @@ export class LiveQuery<T = RecordModel> {
     // Changes come in sets; who shows the list need not show each step.
     if (!this.#waiting) queueMicrotask(() => ((this.#waiting = false), this.#listeners.tell()));
     this.#waiting = true;
-    this.#changes.tell(changeOf(event));
+    this.#changes.tell(named(event));
   }
 
   /** `told`: the core has ended it by itself. */
@@ -343,30 +350,16 @@ export async function live<T>(client: Client<any>, collection: string, options: 
 
 function applied<T>(records: readonly T[], event: LiveEvent): readonly T[] {
   const [kind, at] = event as [string, any];
-  const list = [...records];
   if (kind == "snapshot") return at;
+  if (kind == "error") return records;
+  const list = [...records];
   if (kind == "enter") list.splice(at, 0, event[3] as T);
-  else if (kind == "change" && at < list.length) list[at] = event[3] as T;
-  else if (kind == "leave") list.splice(at, 1);
-  else if (kind == "move") list.splice(event[2] as number, 0, ...list.splice(at, 1));
-  else return records;
-  return list;
-}
-
-function changeOf(event: LiveEvent): LiveChange<any> {
-  const [action, a, b, record] = event as any[];
-  switch (action) {
-    case "snapshot":
-      return { action, records: a };
-    case "move":
-      return { action, from: a, to: b, id: record };
-    case "leave":
-      return { action, index: a, id: b };
-    case "error":
-      return { action, error: a };
-    default:
-      return { action, index: a, id: b, record };
+  else if (kind == "change") list[at] = event[3] as T;
+  else {
+    const taken = list.splice(at, 1);
+    if (kind == "move") list.splice(event[2] as number, 0, ...taken);
   }
+  return list;
 }
 
 /**

@@ -22,9 +22,9 @@ describe("subscribe", () => {
       filter: "n > 1",
       queueMax: 5,
       headers: { a: "b" },
-      onResync: (event: any) => got.push(event),
-      onLagged: (event: any) => got.push(event),
-      onError: (error: any) => got.push({ error }),
+      onResync: (reason: string) => got.push({ reason }),
+      onLagged: (missed: number) => got.push({ missed }),
+      onError: (error: unknown) => got.push({ error }),
     };
     const subscribed = client.collection("posts").subscribe("*", (event) => got.push(event), options);
     const { op, args, options: given } = await answered(calls, 7);
@@ -36,8 +36,8 @@ describe("subscribe", () => {
     given.onEvent!(["error", "why"]);
     expect(got).toEqual([
       { action: "create", id: "a", record: record("a"), origin: "live", topic: "posts/*" },
-      { action: "resync", reason: "auth_changed" },
-      { action: "lagged", missed: 3 },
+      { reason: "auth_changed" },
+      { missed: 3 },
       { error: "why" },
     ]);
     await unsubscribe();

@@ -11,7 +11,7 @@ use picobase::{
 
 use crate::{
     abi::{self, Tell, with},
-    executor::{millis, write_error},
+    executor::{self, millis, write_error},
     frame::{Args, Frame, Value},
     host::Handle,
     platform::{JsStore, Platform, header, pairs},
@@ -28,8 +28,8 @@ struct Entry {
     client: Client,
     /// Tells JavaScript what becomes of the session.
     _listener: AuthListener,
-    /// Are its states of the stream told?
-    watched: bool,
+    /// The job that tells the states of its stream.
+    watch: Option<u32>,
 }
 
 impl Clients {
@@ -37,10 +37,10 @@ impl Clients {
         Clients { all: Vec::new(), last: 0 }
     }
 
-    /// Is it the first time that the states of this client's stream are to be told?
-    pub(crate) fn watch(&mut self, id: u32) -> bool {
-        match self.all.iter_mut().find(|entry| entry.id == id) {
-            Some(entry) => !core::mem::replace(&mut entry.watched, true),
+    /// Takes `job` as what tells the states of this client's stream; not where there is one.
+    pub(crate) fn watch(&mut self, id: u32, job: u32) -> bool {
+        match self.all.iter_mut().find(|entry| entry.id == id && entry.watch.is_none()) {
+            Some(entry) => entry.watch.replace(job).is_none(),
             None => false,
         }
     }
@@ -57,7 +57,9 @@ pub(crate) fn close(id: u32) {
         let at = executor.clients.all.iter().position(|entry| entry.id == id)?;
         Some(executor.clients.all.swap_remove(at))
     });
-    drop(closed);
+    if let Some(job) = closed.and_then(|entry| entry.watch) {
+        executor::cancel(job);
+    }
 }
 
 fn next_id() -> u32 {
@@ -78,7 +80,7 @@ fn keep(id: u32, client: Client) {
         }
         abi::tell(Tell::Notice, id, out.bytes());
     });
-    with(|executor| executor.clients.all.push(Entry { id, client, _listener: listener, watched: false }));
+    with(|executor| executor.clients.all.push(Entry { id, client, _listener: listener, watch: None }));
 }
 
 /// A session as a list: token, record, end.

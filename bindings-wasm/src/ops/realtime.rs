@@ -85,18 +85,17 @@ fn hint(client: &Client, id: u32, hint: &str) {
 
 /// Tells the client's states of the stream from now on, once a client.
 fn watch(client: &Client, id: u32) {
-    if !with(|executor| executor.clients.watch(id)) {
+    let job = executor::next_job();
+    if !with(|executor| executor.clients.watch(id, job)) {
         return;
     }
     let mut states = client.realtime().states();
-    executor::spawn_job(Box::pin(async move {
+    let telling = async move {
         while let Some(state) = poll_fn(|cx| Pin::new(&mut states).poll_next(cx)).await {
-            if clients::get(id).is_none() {
-                return;
-            }
             clients::notice(id, "realtime", state.as_str());
         }
-    }));
+    };
+    executor::spawn(job, Work::Job(Box::pin(telling)));
 }
 
 fn subscribe(client: &Client, mut asked: Asked) {

@@ -109,7 +109,8 @@ class WasmEngine implements Engine {
   readonly #effects = new Map<number, () => void>();
   readonly #refs = new Set<Ref>();
   #exports?: Exports;
-  #realtime?: Promise<void> | true;
+  #realtime?: Promise<void>;
+  #hasRealtime = false;
   #last = 0;
   #depth = 0;
   #later: (() => void)[] = [];
@@ -203,7 +204,7 @@ class WasmEngine implements Engine {
     const ref = client as Ref;
     // What has no module yet has nothing to end either.
     if (isRealtime(op) && op != Op.Hint && !this.#realtime) return;
-    if (op == Op.Hint && this.#realtime != true) return;
+    if (op == Op.Hint && !this.#hasRealtime) return;
     this.#when(ref, (error) => {
       if (error) return;
       if (op == Op.Unsubscribe || op == Op.LiveEnd) {
@@ -282,7 +283,7 @@ class WasmEngine implements Engine {
   }
 
   #start(op: Op, id: number, ref: Ref, args: unknown[], { timeout, headers, query }: Options): void {
-    if (isRealtime(op) && this.#realtime != true) {
+    if (isRealtime(op) && !this.#hasRealtime) {
       this.#realtime ??= this.#loadRealtime();
       this.#realtime.then(() => this.#start(op, id, ref, args, { timeout, headers, query }), (error) => {
         this.#running.get(id)?.reject(error);
@@ -302,7 +303,7 @@ class WasmEngine implements Engine {
   }
 
   async #loadRealtime(): Promise<void> {
-    this.#realtime = true;
+    this.#hasRealtime = true;
   }
 
   /** Enters the module, and then does what it asked for; later, if it is running. */

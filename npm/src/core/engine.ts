@@ -348,8 +348,12 @@ class WasmEngine implements Engine {
     return [ptr, writer.length];
   }
 
+  #bytes = new Uint8Array();
+
   #memory(ptr: number, length: number): Uint8Array {
-    return new Uint8Array(this.#exports!.memory.buffer, ptr, length);
+    // Memory that grows is another buffer, and the old one is empty.
+    if (!this.#bytes.length) this.#bytes = new Uint8Array(this.#exports!.memory.buffer);
+    return this.#bytes.subarray(ptr, ptr + length);
   }
 
   #imports(): WebAssembly.ModuleImports {
@@ -469,7 +473,7 @@ class WasmEngine implements Engine {
     }
     const at = this.#exports!.reserve(writer.length + 4);
     const memory = this.#memory(at, writer.length + 4);
-    new DataView(memory.buffer, at).setUint32(0, writer.length, true);
+    for (let i = 0; i < 4; i++) memory[i] = writer.length >>> (8 * i);
     memory.set(writer.bytes.subarray(0, writer.length), 4);
     return at;
   }

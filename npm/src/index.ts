@@ -24,7 +24,7 @@ export {
 } from "./client.js";
 export { Collection } from "./collection.js";
 export type { SessionStore } from "./core/ops.js";
-export { type CookieOptions, fromCookies, toCookies } from "./cookies.js";
+export { type CookieOptions, type CookieSource, fromCookies, setCookies, toCookies } from "./cookies.js";
 export type { CreateClient } from "./entry.js";
 export { type ErrorKind, type ErrorParts, type FieldError, PicoBaseError } from "./error.js";
 export { type DownloadOptions, type FileOwner, type FileUrlOptions, Storage, type UploadOptions } from "./files.js";

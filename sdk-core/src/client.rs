@@ -26,7 +26,7 @@ use crate::{
     filter::{FilterDialect, filter_for},
     gate::{Gate, InstanceState},
     json::{FromJson, ToJson},
-    realtime::{Hub, Input, Realtime, RealtimeOptions, Workers},
+    realtime::{Hub, Realtime, RealtimeOptions, Workers},
     records::{Batch, Collection, Record},
     runtime::{BoxFuture, Editor, Listener, Lock, MaybeSend, MaybeSync, Runtime, SharedRuntime},
     transport::{Body, Headers, Method, Transport},
@@ -627,7 +627,7 @@ impl SetUrl {
             self.client.session.forget_file_token();
             // First the session: the next stream must not take its token to another origin.
             let signed_out = if self.keep_session { Ok(()) } else { self.client.auth().sign_out().await };
-            self.client.realtime.send(&self.client, Input::Moved);
+            self.client.realtime.moved(&self.client);
             return signed_out;
         }
         Ok(())

@@ -18,13 +18,22 @@ use super::{
 use crate::{
     client::Client,
     error::Error,
-    runtime::{BoxFuture, Lock, random_fraction},
+    runtime::{BoxFuture, Lock, MaybeSend, random_fraction},
 };
 
 /// Realtime of one session: the machine, the queues of its listeners, and a worker while there is something to do.
 pub(crate) struct Hub {
-    state: Lock<State>,
+    /// Made when it is first needed.
+    state: Lock<Option<Box<dyn Listening>>>,
     pub(crate) options: RealtimeOptions,
+}
+
+/// The state of a client that listens. The client knows it by this trait alone: one that never listens needs none of
+/// the code behind it, and on the web, where that is a module of its own, does not load it.
+trait Listening: MaybeSend {
+    fn state(&mut self) -> &mut State;
+    /// The base URL is another one. Answers whom to wake.
+    fn moved(&mut self, now: Duration, random: u32) -> Option<Waker>;
 }
 
 struct State {
@@ -42,16 +51,22 @@ struct State {
 
 impl Hub {
     pub(crate) fn new(options: RealtimeOptions) -> Arc<Hub> {
-        let state = State {
-            machine: Machine::new(options.clone()),
-            queues: Vec::new(),
-            last_id: 0,
-            running: false,
-            waker: None,
-            watchers: Vec::new(),
-            spawned: Vec::new(),
-        };
-        Arc::new(Hub { state: Lock::new(state), options })
+        Arc::new(Hub { state: Lock::new(None), options })
+    }
+
+    /// The base URL is another one.
+    pub(crate) fn moved(&self, client: &Client) {
+        let runtime = &client.shared.runtime;
+        let (now, random) = (runtime.uptime(), random_fraction(&**runtime));
+        // Whoever listens has a worker already.
+        wake(self.state.with(|listening| listening.as_mut()?.moved(now, random)));
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        self.state.with(|listening| {
+            let listening = listening.get_or_insert_with(|| Box::new(State::new(self.options.clone())));
+            f(listening.state())
+        })
     }
 
     /// Adds a listener.
@@ -88,7 +103,7 @@ impl Hub {
 
     /// Removes a listener: nothing reaches it from now on.
     pub(crate) fn unsubscribe(&self, client: &Client, listener: ListenerId) {
-        let queue = self.state.with(|s| s.take_queue(listener));
+        let queue = self.with(|s| s.take_queue(listener));
         if let Some(queue) = queue {
             wake(queue.end(None));
             self.send(client, Input::Unsubscribe { listener });
@@ -97,7 +112,7 @@ impl Hub {
 
     /// Removes the listeners of the topics that `choose` takes, by their names without options.
     pub(crate) fn unsubscribe_where(&self, client: &Client, choose: impl Fn(&str) -> bool) {
-        for listener in self.state.with(|s| s.machine.listeners_of(choose)) {
+        for listener in self.with(|s| s.machine.listeners_of(choose)) {
             self.unsubscribe(client, listener);
         }
     }
@@ -111,7 +126,7 @@ impl Hub {
     fn change<R>(&self, client: &Client, change: impl FnOnce(&mut State, Duration, u32) -> R) -> R {
         let runtime = &client.shared.runtime;
         let (now, random) = (runtime.uptime(), random_fraction(&**runtime));
-        let (done, waker, start) = self.state.with(|s| {
+        let (done, waker, start) = self.with(|s| {
             let done = change(s, now, random);
             let start = !s.running && !s.machine.is_over();
             s.running |= start;
@@ -126,7 +141,7 @@ impl Hub {
 
     /// Runs `work` beside the worker, on its runtime: who asks may be outside of every runtime.
     pub(super) fn spawn(&self, client: &Client, work: BoxFuture<'static, ()>) {
-        let asked = self.state.with(|s| {
+        let asked = self.with(|s| {
             if !s.running {
                 return Err(work);
             }
@@ -140,12 +155,12 @@ impl Hub {
     }
 
     pub(crate) fn current_state(&self) -> RealtimeState {
-        self.state.with(|s| s.machine.state())
+        self.with(|s| s.machine.state())
     }
 
     /// Ready when the state is another one than `seen`.
     pub(crate) fn poll_state(&self, seen: Option<RealtimeState>, cx: &mut Context<'_>) -> Poll<RealtimeState> {
-        self.state.with(|s| {
+        self.with(|s| {
             let state = s.machine.state();
             if Some(state) != seen {
                 return Poll::Ready(state);
@@ -167,7 +182,7 @@ impl Hub {
             _ => random_fraction(&**runtime),
         };
         let mut wakers = Vec::new();
-        let (todo, spawned) = self.state.with(|s| {
+        let (todo, spawned) = self.with(|s| {
             for input in inputs {
                 s.machine.handle(now, random(&input), input);
             }
@@ -195,7 +210,7 @@ impl Hub {
 
     /// The worker was dropped before it was done: the runtime has ended, or there was none.
     pub(super) fn abandoned(&self) {
-        let (queues, watchers, spawned) = self.state.with(|s| {
+        let (queues, watchers, spawned) = self.with(|s| {
             s.machine = Machine::new(self.options.clone());
             s.running = false;
             (core::mem::take(&mut s.queues), core::mem::take(&mut s.watchers), core::mem::take(&mut s.spawned))
@@ -214,7 +229,30 @@ pub(super) struct Todo {
     pub(super) over: bool,
 }
 
+impl Listening for State {
+    fn state(&mut self) -> &mut State {
+        self
+    }
+
+    fn moved(&mut self, now: Duration, random: u32) -> Option<Waker> {
+        self.machine.handle(now, random, Input::Moved);
+        self.waker.take()
+    }
+}
+
 impl State {
+    fn new(options: RealtimeOptions) -> State {
+        State {
+            machine: Machine::new(options),
+            queues: Vec::new(),
+            last_id: 0,
+            running: false,
+            waker: None,
+            watchers: Vec::new(),
+            spawned: Vec::new(),
+        }
+    }
+
     fn take_queue(&mut self, listener: ListenerId) -> Option<Arc<Queue>> {
         let at = self.queues.binary_search_by(|(other, _)| other.cmp(&listener)).ok()?;
         Some(self.queues.remove(at).1)

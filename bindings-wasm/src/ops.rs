@@ -101,7 +101,7 @@ impl Asked {
             options.headers.set(&name, header(value));
         }
         for (name, value) in pairs(args.list()) {
-            options.query.set(&name, value.query());
+            options.query.append(&name, value.query());
         }
         Asked { id, client_id, args, options }
     }

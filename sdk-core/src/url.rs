@@ -221,12 +221,11 @@ impl Query {
         self
     }
 
-    /// Sets all that another one has.
+    /// Sets all that another one has; what stands there several times does so here.
     #[cfg(not(feature = "std"))]
     pub(crate) fn merge(&mut self, other: Query) {
-        for (name, value) in other.pairs {
-            self.set(&name, value);
-        }
+        self.pairs.retain(|(name, _)| !other.pairs.iter().any(|(key, _)| key == name));
+        self.pairs.extend(other.pairs);
         if other.mistake.is_some() {
             self.mistake = other.mistake;
         }

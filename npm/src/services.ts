@@ -45,8 +45,8 @@ export interface Collections {
   getScaffolds(options?: CallOptions): Promise<Record<string, CollectionModel>>;
   /** The OAuth2 providers that the server knows (0.37 and newer). */
   getAllOAuth2Providers(options?: CallOptions): Promise<{ name: string; displayName: string; logo: string }[]>;
-  /** Runs the query of a view and answers some of its records (server 0.37 and newer). */
-  dryRunViewQuery(query: string, options?: CallOptions): Promise<Record<string, any>[]>;
+  /** Runs the query of a view and answers its fields and some of its records (server 0.37 and newer). */
+  dryRunViewQuery(query: string, options?: CallOptions): Promise<{ fields: Record<string, any>[]; sample: Record<string, any>[] }>;
 }
 
 /** The instance's settings, for superusers. */

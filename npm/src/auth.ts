@@ -8,7 +8,6 @@ import { Row } from "./rows.js";
 import { expiry, type StoredSession } from "./token.js";
 import type { CallOptions, RecordModel, RecordOptions } from "./types.js";
 
-export { notice } from "./authstore.js";
 
 /** What a sign-in may be given. */
 export interface SignInOptions extends RecordOptions {

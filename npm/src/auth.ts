@@ -8,7 +8,6 @@ import { Row } from "./rows.js";
 import { expiry, type StoredSession } from "./token.js";
 import type { CallOptions, RecordModel, RecordOptions } from "./types.js";
 
-
 /** What a sign-in may be given. */
 export interface SignInOptions extends RecordOptions {
   /** The id of the sign-in whose second factor this is: `mfaId` of the error of kind `MfaRequired`. */

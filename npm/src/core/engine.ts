@@ -113,6 +113,7 @@ class WasmEngine implements Engine {
   #hasRealtime = false;
   #last = 0;
   #depth = 0;
+  #doing = false;
   #later: (() => void)[] = [];
 
   constructor(platform: Platform, fetch: typeof globalThis.fetch | undefined, given: World) {
@@ -320,9 +321,12 @@ class WasmEngine implements Engine {
     } finally {
       this.#depth--;
     }
-    const later = this.#later;
+    // In the order in which it was told, also where one of it enters again.
+    if (this.#doing) return;
+    this.#doing = true;
+    for (const next of this.#later) safely(next);
     this.#later = [];
-    for (const next of later) next();
+    this.#doing = false;
   }
 
   /** The module has failed, which it never should: nothing of it can be used any more. */
@@ -380,7 +384,7 @@ class WasmEngine implements Engine {
       },
       tell: (what: number, id: number, ptr: number, length: number) => {
         const told = this.#told(what, id, ptr, length);
-        this.#later.push(() => safely(told));
+        this.#later.push(told);
       },
       ask: (question: number, handle: number, ptr: number, length: number) => this.#answer(question, handle, ptr, length),
       release: (handle: number) => this.#handles.release(handle),

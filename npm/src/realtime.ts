@@ -145,6 +145,7 @@ export class Realtime {
 
   /** @internal */
   heard(state: string): void {
+    if (state == this.#state) return;
     this.#state = state as RealtimeState;
     this.#states.tell(this.#state);
   }

@@ -97,6 +97,7 @@ describe("subscribe", () => {
     const seen: string[] = [];
     const stop = onStateChange((state) => seen.push(state));
     expect([client.realtime.state, client.realtime.isConnected]).toEqual(["disconnected", false]);
+    tell("realtime", "disconnected");
     tell("realtime", "connected");
     expect([client.realtime.state, client.realtime.isConnected]).toEqual(["connected", true]);
     stop();

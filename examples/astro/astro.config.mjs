@@ -10,5 +10,11 @@ export default defineConfig({
   adapter: node({ mode: "standalone" }),
   integrations: [react()],
   security: { allowedDomains: hostnames.map((hostname) => ({ hostname })) },
+  vite: {
+    // Vite before 8 loses the module of a package that its dev server bundles.
+    optimizeDeps: { exclude: ["@picobase/client"] },
+    // Only in this repository, where the package lies outside of the site.
+    server: { fs: { allow: [".", "../../npm"] } },
+  },
   devToolbar: { enabled: false },
 });

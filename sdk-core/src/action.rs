@@ -73,6 +73,23 @@ pub struct CallOptions {
     pub timeout: Option<core::time::Duration>,
 }
 
+#[cfg(not(feature = "std"))]
+impl CallOptions {
+    #[inline(never)]
+    pub(crate) fn apply(
+        self,
+        query: &mut crate::url::Query,
+        headers: &mut crate::transport::Headers,
+        limit: &mut Limit,
+    ) {
+        query.merge(self.query);
+        headers.merge(&self.headers);
+        if let Some(timeout) = self.timeout {
+            *limit = if timeout.is_zero() { Limit::Never } else { Limit::After(timeout) };
+        }
+    }
+}
+
 /// The options that every call has.
 macro_rules! call_options {
     ($type:ty $(, $generic:ident)*) => {
@@ -80,11 +97,7 @@ macro_rules! call_options {
             /// Takes these options.
             #[cfg(not(feature = "std"))]
             pub fn options(mut self, options: crate::action::CallOptions) -> Self {
-                self.call.query.merge(options.query);
-                self.call.headers.merge(&options.headers);
-                if let Some(timeout) = options.timeout {
-                    self.call.limit = if timeout.is_zero() { Limit::Never } else { Limit::After(timeout) };
-                }
+                options.apply(&mut self.call.query, &mut self.call.headers, &mut self.call.limit);
                 self
             }
 

@@ -190,11 +190,7 @@ impl Download {
     /// Takes these options.
     #[cfg(not(feature = "std"))]
     pub fn options(mut self, options: crate::action::CallOptions) -> Self {
-        self.call.query.merge(options.query);
-        self.call.headers.merge(&options.headers);
-        if let Some(timeout) = options.timeout {
-            self.call.limit = if timeout.is_zero() { Limit::Never } else { Limit::After(timeout) };
-        }
+        options.apply(&mut self.call.query, &mut self.call.headers, &mut self.call.limit);
         self
     }
 

@@ -65,7 +65,9 @@ async function bundleAll() {
   await bundle("inline", "cjs", { minify: true });
 }
 
-function copyModules() {
+/** The modules, and the licences that go with every copy. */
+function copyFiles() {
+  for (const name of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(join(root, "..", name), join(dist, name));
   for (const name of ["core.wasm", "realtime.wasm"]) {
     if (existsSync(join(modules, name))) copyFileSync(join(modules, name), join(dist, name));
   }
@@ -101,6 +103,6 @@ if (!existsSync(join(modules, "core.wasm"))) {
 }
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
-copyModules();
+copyFiles();
 await bundleAll();
 declare();

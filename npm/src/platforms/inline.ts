@@ -5,7 +5,7 @@
 import core from "./core.wasm?base64";
 import realtime from "./realtime.wasm?base64";
 import type { Platform } from "../core/platform.js";
-import { page } from "./browser.js";
+import { page } from "./page.js";
 import { server } from "./server.js";
 
 /** Pages and their workers have a location; servers do not, but for Deno with `--location`. */

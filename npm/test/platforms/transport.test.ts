@@ -9,7 +9,7 @@ const inPage = typeof document == "object";
 
 async function transports(): Promise<[name: string, transport: Transport][]> {
   if (inPage) {
-    const { page } = await import("../../src/platforms/browser.js");
+    const { page } = await import("../../src/platforms/page.js");
     const given: typeof fetch = (url, init) => fetch(url, init);
     return [
       ["page", page.transport()],

@@ -1,0 +1,64 @@
+/** Pages and their workers, all but the module, which does not come from the same place everywhere. */
+import type { HttpRequest, HttpResponse, Platform } from "../core/platform.js";
+import { answer, fetchTransport, noAnswer, prepare } from "./fetch.js";
+
+/**
+ * By XMLHttpRequest: only there a page can watch how a body goes out. It follows redirects by itself; one that was followed
+ * is told as such.
+ */
+async function send(request: HttpRequest): Promise<HttpResponse> {
+  const { method, url, signal, onProgress } = request;
+  const { headers, body } = await prepare(request);
+  const xhr = new XMLHttpRequest();
+  const abort = () => xhr.abort();
+  signal.addEventListener("abort", abort);
+  xhr.open(method, url);
+  xhr.responseType = "blob";
+  headers.forEach((value, name) => xhr.setRequestHeader(name, value));
+  xhr.upload.onprogress = ({ loaded, total }) => onProgress!(loaded, total);
+  await new Promise((ended) => {
+    xhr.onloadend = ended;
+    xhr.send(body);
+  });
+  signal.removeEventListener("abort", abort);
+  const { status, responseURL } = xhr;
+  return status
+    ? answer(responseURL == new URL(url).href ? status : 302, (name) => xhr.getResponseHeader(name), new Response(xhr.response))
+    : noAnswer(0);
+}
+
+export const page: Omit<Platform, "module"> = {
+  isBrowser: true,
+  transport(given) {
+    const usual = fetchTransport(given, async (request) => ({
+      cache: "no-store",
+      credentials: "omit",
+      ...(await prepare(request)),
+    }));
+    // Service workers have no XMLHttpRequest.
+    return (request) => (request.onProgress && !given && self.XMLHttpRequest ? send : usual)(request);
+  },
+  store(key) {
+    try {
+      // Not there in workers, and forbidden to some frames.
+      const storage = localStorage;
+      return {
+        load: () => storage.getItem(key),
+        save: (session) => storage.setItem(key, session),
+        clear: () => storage.removeItem(key),
+      };
+    } catch {
+      return null;
+    }
+  },
+  hints(tell) {
+    const stop = new AbortController();
+    const on = (type: string, then: (event: any) => void) => addEventListener(type, then, stop);
+    on("online", () => tell("online"));
+    // A page that comes back from the browser's cache has lost its connections.
+    on("pageshow", (event) => event.persisted && tell("online"));
+    // It rises from the document, which workers do not have.
+    on("visibilitychange", () => tell(document.hidden ? "hidden" : "visible"));
+    return () => stop.abort();
+  },
+};

@@ -4,20 +4,24 @@
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
+/** The package under test: this folder, or another build of it. */
+const root = process.env.PICOBASE_PACKAGE ?? here(".");
+
 /** What `exports` of package.json says for `.` under these conditions: the tests import what users get. */
 function built(...conditions: string[]): string {
-  let target = JSON.parse(readFileSync(here("package.json"), "utf8")).exports?.["."];
+  let target = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).exports?.["."];
   while (target && typeof target === "object") {
     const met = Object.keys(target).find((name) => name === "default" || conditions.includes(name));
     target = met && target[met];
   }
-  return here(target ?? "dist/is-not-built.js");
+  return join(root, target ?? "is-not-built.js");
 }
 
 function chromium(): string {
@@ -36,7 +40,7 @@ function chromium(): string {
 const shared = ["test/{vectors,scenarios,leaks}/**/*.test.ts"];
 
 export default defineConfig({
-  server: { fs: { allow: [here("..")] } },
+  server: { fs: { allow: [here(".."), root] } },
   test: {
     globalSetup: here("test/support/setup.ts"),
     testTimeout: 30_000,

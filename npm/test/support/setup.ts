@@ -13,11 +13,13 @@ declare module "vitest" {
   }
 }
 
+const testModule = fileURLToPath(new URL("../../../target/wasm/test.wasm", import.meta.url));
 const built = fileURLToPath(new URL("../../../target/debug/picobase-testkit", import.meta.url));
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const binary = process.env.PICOBASE_TESTKIT_BIN ?? built;
   if (!existsSync(binary)) throw new Error(`no testkit at ${binary}: run \`cargo build -p picobase-testkit\`, or set PICOBASE_TESTKIT_BIN`);
+  project.provide("testModule", existsSync(testModule) ? testModule : "");
   const kit = spawn(binary, { stdio: ["pipe", "pipe", "inherit"] });
   const ended = once(kit, "exit");
   const first = once(createInterface(kit.stdout), "line");

@@ -1,0 +1,142 @@
+/** Many calls and subscriptions leave nothing: not on the JavaScript heap, not in the module's memory, not in the engine's tables. */
+import type { Client } from "@picobase/client";
+import { beforeAll, describe, expect } from "vitest";
+import { Script } from "../support/script.js";
+import { failure, inBrowser, it, sleep, until } from "../support/world.js";
+
+/** Bytes on the JavaScript heap after a collection. */
+let heap: () => Promise<number>;
+
+beforeAll(async () => {
+  if (!inBrowser) {
+    heap = async () => {
+      for (let n = 0; n < 4; n++) {
+        globalThis.gc!();
+        await sleep(10);
+      }
+      return process.memoryUsage().heapUsed;
+    };
+    return;
+  }
+  const { cdp } = await import(/* @vite-ignore */ "vitest/browser");
+  const session = cdp() as any;
+  await session.send("HeapProfiler.enable");
+  heap = async () => {
+    for (let n = 0; n < 3; n++) await session.send("HeapProfiler.collectGarbage");
+    return (await session.send("Runtime.getHeapUsage")).usedSize;
+  };
+});
+
+interface Stats {
+  operations: number;
+  effects: number;
+  handles: number;
+  alive: number;
+  memory: number;
+}
+
+const stats = (client: Client<any>): Stats => (client as any).engine.stats();
+
+/** Does `work` in rounds and says what the last rounds have added: to the heap in bytes, to the module's memory in bytes. */
+async function growth(client: Client<any>, rounds: number, work: () => Promise<void>): Promise<{ heap: number; memory: number }> {
+  const warm = 2;
+  for (let n = 0; n < warm; n++) await work();
+  const before = { heap: await heap(), memory: stats(client).memory };
+  for (let n = 0; n < rounds; n++) await work();
+  await sleep(50);
+  return { heap: (await heap()) - before.heap, memory: stats(client).memory - before.memory };
+}
+
+const page = JSON.stringify({ page: 1, perPage: 30, totalItems: 20, totalPages: 1, items: Array.from({ length: 20 }, (_, n) => ({ id: `r${n}`, title: "x".repeat(200), n })) });
+
+describe("leaks", () => {
+  it("10,000 calls, of which some fail, are cancelled, or have a deadline", async ({ world }) => {
+    let n = 0;
+    const script = new Script((sent) => {
+      script.requests.length = 0;
+      if (n++ % 10 === 0) sent.answer(400, '{"status":400,"message":"no","data":{"title":{"code":"x","message":"y"}}}');
+      else if (n % 10 !== 1) sent.answer(200, page);
+    });
+    const client = world.client("https://h", { fetch: script.fetch });
+    const posts = client.collection("posts");
+    await client.health.check().catch(() => {});
+    const idle = stats(client);
+    const grown = await growth(client, 10, async () => {
+      for (let round = 0; round < 20; round++) {
+        const calls = Array.from({ length: 50 }, (_, n) => {
+          if (n % 3 === 0) return posts.create({ title: "x", n }, { signal: AbortSignal.timeout(30) });
+          if (n % 3 === 1) return posts.getList(1, 20, { filter: "a = 1", timeout: 30 });
+          return posts.getOne("abc", { timeout: 30, requestKey: n % 2 ? "k" : null });
+        });
+        await Promise.allSettled(calls);
+      }
+    });
+    expect(grown.heap / 1e6).toBeLessThan(1);
+    expect(grown.memory).toBe(0);
+    expect(stats(client)).toMatchObject({ operations: idle.operations, effects: idle.effects, handles: idle.handles, alive: idle.alive });
+  }, 60_000);
+
+  it("1,000 subscriptions, with events, that come and go", async ({ world }) => {
+    const client = world.client(undefined, { realtime: { linger: 50 } });
+    const posts = client.collection("posts");
+    const stop = await posts.subscribe("*", () => {});
+    await stop();
+    await until(() => client.realtime.state === "disconnected");
+    const idle = stats(client);
+    const grown = await growth(client, 10, async () => {
+      let events = 0;
+      const stops = await Promise.all(
+        Array.from({ length: 100 }, (_, n) => (n % 2 ? posts.subscribe("*", () => events++) : client.realtime.subscribe(`topic${n}`, () => {}))),
+      );
+      const made = await posts.create({ title: "leak" });
+      await until(() => events >= 50);
+      await posts.delete(made.id);
+      await Promise.all(stops.map((end) => end()));
+    });
+    await until(() => client.realtime.state === "disconnected");
+    expect(grown.heap / 1e6).toBeLessThan(1);
+    expect(grown.memory).toBe(0);
+    await until(() => stats(client), (now) => now.operations === idle.operations && now.effects === idle.effects && now.handles === idle.handles && now.alive === idle.alive);
+  }, 60_000);
+
+  it("subscriptions that fail, live queries and iterables", async ({ world }) => {
+    const client = world.client(undefined, { realtime: { linger: 50 } });
+    const posts = client.collection("posts");
+    const once = async () => {
+      await failure(posts.subscribe("x".repeat(3000), () => {}));
+      await failure(posts.subscribe("*", () => {}, { signal: AbortSignal.timeout(1) })).catch(() => {});
+      await posts.unsubscribe();
+      const live = await posts.live({ limit: 5 });
+      live.close();
+      for await (const _ of client.collection("posts").iterate({ batch: 1 })) break;
+    };
+    await posts.create({ title: "one" });
+    await once();
+    await until(() => client.realtime.state === "disconnected");
+    const idle = stats(client);
+    const grown = await growth(client, 5, async () => {
+      for (let n = 0; n < 10; n++) await once();
+    });
+    await until(() => client.realtime.state === "disconnected");
+    expect(grown.heap / 1e6).toBeLessThan(1);
+    expect(grown.memory).toBe(0);
+    await until(() => stats(client), (now) => now.operations === idle.operations && now.effects === idle.effects && now.handles === idle.handles && now.alive === idle.alive);
+  }, 60_000);
+
+  it("clients that come and go, and sessions of visitors", async ({ world }) => {
+    const script = new Script((sent) => ((script.requests.length = 0), sent.answer(200, page)));
+    const shared = world.client("https://h", { fetch: script.fetch });
+    await shared.collection("posts").getList();
+    const idle = stats(shared);
+    const grown = await growth(shared, 10, async () => {
+      for (let n = 0; n < 100; n++) {
+        const visitor = shared.withSession({ token: `h.${btoa('{"exp":4102444800}').replace(/=/g, "")}.s`, record: { id: "u1" } });
+        await visitor.collection("posts").getList();
+        visitor.close();
+      }
+    });
+    expect(grown.heap / 1e6).toBeLessThan(1);
+    expect(grown.memory).toBe(0);
+    await until(() => stats(shared), (now) => now.operations === idle.operations && now.effects === idle.effects && now.handles === idle.handles && now.alive === idle.alive);
+  }, 60_000);
+});

@@ -121,14 +121,15 @@ export async function download(
   const args = [row, params.map((param) => param ?? ""), !!isProtected];
   const { size, type, body } = await client.call<Download>(Op.Download, args, options);
   let done = 0;
-  const watched = new TransformStream<Uint8Array, Uint8Array>({
-    transform(piece, out) {
-      done += piece.length;
-      out.enqueue(piece);
-      onProgress!({ done, total: size });
-    },
-  });
-  return new Response(onProgress ? body.pipeThrough(watched) : body, {
+  const watched = () =>
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(piece, out) {
+        done += piece.length;
+        out.enqueue(piece);
+        onProgress!({ done, total: size });
+      },
+    });
+  return new Response(onProgress ? body.pipeThrough(watched()) : body, {
     headers: { ...(type && { "content-type": type }), ...(size != null && { "content-length": `${size}` }) },
   });
 }

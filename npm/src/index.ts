@@ -1,47 +1,39 @@
-/** What every entry of the package exports, beside its `createClient`. */
-export {
-  Auth,
-  type AuthMethods,
-  type OAuth2Options,
-  type OAuthOptions,
-  type PasswordOptions,
-  RecordAuth,
-  type SignInOptions,
-} from "./auth.js";
-export { type AuthEvent, type AuthListener, AuthStore, type Session } from "./authstore.js";
-export { Batch, BatchCollection, type BatchResult, type BatchWriteOptions, type Chunked } from "./batch.js";
+/** What every entry of the package exports, beside its `createClient`. Classes that only a client makes are exported as types. */
+export type { Auth, AuthMethods, OAuth2Options, OAuthOptions, PasswordOptions, RecordAuth, SignInOptions } from "./auth.js";
+export type { AuthEvent, AuthListener, AuthStore, Session } from "./authstore.js";
+export type { Batch, BatchCollection, BatchResult, BatchWriteOptions, Chunked } from "./batch.js";
 export type { Body, FileData } from "./body.js";
-export {
-  type AnySchema,
-  type CallReport,
+export type {
+  AnySchema,
+  CallReport,
   Client,
-  type ClientOptions,
-  type InstanceState,
-  type RealtimeOptions,
-  type SendOptions,
-  type SentCall,
-  type SessionLike,
+  ClientOptions,
+  InstanceState,
+  RealtimeOptions,
+  SendOptions,
+  SentCall,
+  SessionLike,
 } from "./client.js";
-export { Collection } from "./collection.js";
+export type { Collection } from "./collection.js";
 export type { SessionStore } from "./core/ops.js";
 export { type CookieOptions, type CookieSource, fromCookies, setCookies, toCookies } from "./cookies.js";
 export type { CreateClient } from "./entry.js";
 export { type ErrorKind, type ErrorParts, type FieldError, PicoBaseError } from "./error.js";
-export { type DownloadOptions, type FileOwner, type FileUrlOptions, Storage, type UploadOptions } from "./files.js";
+export type { DownloadOptions, FileOwner, FileUrlOptions, Storage, UploadOptions } from "./files.js";
 export { filter, type Value } from "./filter.js";
-export {
-  type ErrorEvent,
-  type LaggedEvent,
-  type LiveChange,
-  type LiveOptions,
+export type {
+  ErrorEvent,
+  LaggedEvent,
+  LiveChange,
+  LiveOptions,
   LiveQuery,
-  type MessageEvent,
+  MessageEvent,
   Realtime,
-  type RealtimeEvent,
-  type RealtimeState,
-  type RecordEvent,
-  type ResyncEvent,
-  type SubscribeOptions,
+  RealtimeEvent,
+  RealtimeState,
+  RecordEvent,
+  ResyncEvent,
+  SubscribeOptions,
 } from "./realtime.js";
 export type {
   Backups,

@@ -122,7 +122,7 @@ export abstract class RecordAuth<M = RecordModel> {
     const { token, record, meta } = await row<any>(this, Row.AuthOAuth2, body, rest);
     await this.client.call(Op.SetSession, [token, record]);
     const seconds = expiry(token);
-    return { token, record, expiresAt: seconds && seconds * 1000, meta };
+    return Object.assign(sessionOf<T>([token, record, seconds && seconds * 1000]), { meta });
   }
 
   /** Asks for a new token now. Kind `SessionExpired` where the session is over, or nobody is signed in. */

@@ -12,7 +12,10 @@ import type { RecordModel } from "./types.js";
 
 /** A signed-in user. */
 export interface Session<M = RecordModel> {
-  /** The token. It is a secret: whoever has it is the user. */
+  /**
+   * The token. It is a secret: whoever has it is the user. So it shows neither in what is printed nor in `JSON.stringify`; take it by
+   * its name: `const { token } = session`.
+   */
   token: string;
   /** The user's record. */
   record: M;
@@ -37,7 +40,8 @@ const identifying = ["id", "email", "username", "verified", "collectionId", "col
 export function sessionOf<M>(told: Told): Session<M>;
 export function sessionOf<M>(told: Told | null): Session<M> | null;
 export function sessionOf(told: Told | null): Session<any> | null {
-  return told && { token: told[0], record: told[1], expiresAt: told[2] };
+  // The token is there for who asks for it by name, and in nothing that is printed.
+  return told && (Object.defineProperty({ record: told[1], expiresAt: told[2] }, "token", { get: () => told[0] }) as Session<any>);
 }
 
 /**

@@ -120,15 +120,21 @@ function send(route: Route, request: HttpRequest): Promise<HttpResponse> {
 
 /** Sends a body piece by piece, as fast as it is taken. Ends when the request does, also where its source says nothing more. */
 async function pump(req: http.ClientRequest, out: Outgoing, onProgress: HttpRequest["onProgress"]): Promise<void> {
-  const gone = new Promise<void>((resolve) => req.once("close", resolve));
+  let gone = () => {};
+  req.once("close", () => gone());
+  // Not Promise.race: its promises would all hang on one that lasts as long as the upload, with what they brought.
+  const first = <T>(wait: (then: (value?: T) => void) => void) =>
+    new Promise<T | undefined>((resolve) => {
+      gone = () => resolve(undefined);
+      wait(resolve);
+    });
+  const unread = (cause: unknown) => void req.destroy(new TransportFailure("source", "a file cannot be read", { cause }));
   const pieces = out.pieces();
-  const next = () =>
-    pieces.next().catch((cause) => void req.destroy(new TransportFailure("source", "a file cannot be read", { cause })));
-  for (let sent = 0; ; ) {
-    const piece = await Promise.race([next(), gone]);
+  for (let sent = 0; !req.destroyed; ) {
+    const piece = await first<IteratorResult<Uint8Array, void>>((then) => pieces.next().then(then, unread));
     if (!piece || req.destroyed) break;
     if (piece.done) return void req.end();
-    if (!req.write(piece.value)) await Promise.race([new Promise((drained) => req.once("drain", drained)), gone]);
+    if (!req.write(piece.value)) await first((then) => req.once("drain", then));
     onProgress?.((sent += piece.value.length), out.length);
   }
   void pieces.return().catch(() => {});

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use serde_json::Value;
 
 use crate::backend::Backend;
@@ -34,7 +35,7 @@ pub(crate) fn test(project: &Project, backend: &Backend, steps: &mut Steps) -> R
         backend.apply(command.env("PICOBASE_CHROMIUM", &chromium));
         command
     };
-    steps.run("wasm module for tests", || wasm::build_for_tests(project, &node))?;
+    steps.run("wasm module for tests", || wasm::build_for_tests(project))?;
     steps.run("types", || run::run(&mut npm_run("types")))?;
     steps.run("code in the guide", || run::run(&mut node.script(project, "npm/scripts/check-docs.mjs")))?;
     steps.run("js, in Node", || run::run(&mut npm_run("test:node")))?;
@@ -54,15 +55,23 @@ pub(crate) fn test(project: &Project, backend: &Backend, steps: &mut Steps) -> R
             run::run(backend.apply(&mut e2e))
         })?;
     }
-    steps.run("size", || measure(project, &node))
+    steps.run("size", || measure(project, &node, false))
+}
+
+/// What `cargo xtask size` can be told.
+#[derive(Args)]
+pub(crate) struct SizeOptions {
+    /// Write what is reached now into npm/size-limits.json, as what may not be exceeded
+    #[arg(long)]
+    set: bool,
 }
 
 /// `cargo xtask size`: builds the package and weighs it.
-pub(crate) fn size(project: &Project) -> ExitCode {
+pub(crate) fn size(project: &Project, options: &SizeOptions) -> ExitCode {
     let mut steps = Steps::default();
     if let Ok(node) = package(project, &mut steps) {
         // A failure has been printed, and is in the summary.
-        let _ = steps.run("size", || measure(project, &node));
+        let _ = steps.run("size", || measure(project, &node, options.set));
     }
     steps.finish()
 }
@@ -70,7 +79,7 @@ pub(crate) fn size(project: &Project) -> ExitCode {
 /// What is measured of the package: so far its weight.
 pub(crate) fn bench(project: &Project, _: &Backend, steps: &mut Steps) -> Result<(), Stop> {
     let node = package(project, steps)?;
-    steps.run("size", || measure(project, &node))
+    steps.run("size", || measure(project, &node, false))
 }
 
 /// Fails where what ships would bring other packages along, or run something when it is installed; and where it is another
@@ -113,10 +122,11 @@ fn manifest_problems(package: &Value, bindings: &Value) -> Vec<String> {
 }
 
 /// Writes target/bench/size.json, and fails where the package is heavier than npm/size-limits.json lets it be.
-fn measure(project: &Project, node: &Node) -> Result<()> {
+fn measure(project: &Project, node: &Node, set: bool) -> Result<()> {
     let folder = project.target.join("bench");
     std::fs::create_dir_all(&folder)?;
-    run::run(node.script(project, "npm/scripts/size.mjs").arg(folder.join("size.json")))
+    let mut size = node.script(project, "npm/scripts/size.mjs");
+    run::run(size.arg(folder.join("size.json")).args(set.then_some("--set")))
 }
 
 /// The tarball that `npm publish` would send.

@@ -44,7 +44,7 @@ enum Command {
     /// Measures one part, or all parts, and writes target/bench/PART.json
     Bench(bench::Options),
     /// Weighs the npm package, and writes target/bench/size.json
-    Size,
+    Size(js::SizeOptions),
     /// Runs realtime for half an hour under the real limits of the server, and writes target/soak.json
     Soak(soak::Options),
     /// Installs what the other commands need into target/tools
@@ -71,7 +71,7 @@ fn execute(command: Command) -> Result<ExitCode> {
         Command::Test(options) => test::test(&project, &options),
         Command::Check => Ok(check::check(&project)),
         Command::Bench(options) => bench::bench(&project, &options),
-        Command::Size => Ok(js::size(&project)),
+        Command::Size(options) => Ok(js::size(&project, &options)),
         Command::Soak(options) => soak::soak(&project, &options),
         Command::Setup => Ok(tools::setup(&project)),
         Command::Doctor => Ok(tools::doctor(&project)),

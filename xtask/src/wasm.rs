@@ -17,9 +17,6 @@ use crate::{run, tools};
 /// The crate of the bindings.
 const CRATE: &str = "bindings-wasm";
 
-/// Where npm has put wasm-opt.
-const BINARYEN: &str = "npm/node_modules/binaryen";
-
 /// How it is compiled. Set here and not in a manifest, so that no other build of the workspace is touched by it.
 const PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z"),
@@ -30,47 +27,50 @@ const PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_STRIP", "false"),
 ];
 
-/// No places and no texts of panics, which nothing could show.
-const SMALL: &[&str] = &["-Zunstable-options", "-Zlocation-detail=none", "-Zfmt-debug=none"];
+/// What else makes it small.
+const SMALL: &[&str] = &[
+    // No places and no texts of panics, which nothing could show.
+    "-Zunstable-options",
+    "-Zlocation-detail=none",
+    "-Zfmt-debug=none",
+    // What both branches do is done once.
+    "-Cllvm-args=-hoist-common-insts",
+    "-Cllvm-args=-sink-common-insts",
+    // A stack of 128 KB: addresses of static data are a byte shorter.
+    "-Clink-arg=-zstack-size=131072",
+    // Who refers to whom is left in: by that the module is divided in two.
+    "-Clink-arg=--emit-relocs",
+];
 
 /// Only with a standard library that is built the same way: a panic is one instruction.
 const IMMEDIATE_ABORT: &str = "-Cpanic=immediate-abort";
 
-/// What wasm-opt does: the features that every runtime of the package has, and the passes.
-const OPTIMISE: &[&str] = &[
-    "--enable-bulk-memory",
-    "--enable-mutable-globals",
-    "--enable-sign-ext",
-    "--enable-nontrapping-float-to-int",
-    "--enable-reference-types",
-    "--enable-multivalue",
-    "-Oz",
-    "--low-memory-unused",
-    "--flatten",
-    "--rereloop",
-    "-Oz",
-    "-Oz",
-    "--strip-debug",
-    "--strip-producers",
-];
+/// What makes the modules that ship out of the one that was linked: optimises it, and divides it in two.
+const SPLIT: &str = "npm/scripts/split.mjs";
 
-/// Where the modules are: `core.wasm`, and `realtime.wasm` where it is a module of its own.
+/// Where the modules are: `core.wasm`, and `realtime.wasm`, which is loaded where something is subscribed to.
 pub(crate) fn folder(project: &Project) -> PathBuf {
     project.target.join("wasm")
 }
 
 /// Builds what ships.
 pub(crate) fn build(project: &Project, node: &Node) -> Result<()> {
-    let raw = compile(project, &[])?;
-    let core = folder(project).join("core.wasm");
-    optimise(project, node, &raw, &core)?;
-    inspect(project, node, &core)
+    let linked = compile(project, &[])?;
+    let modules = ["core.wasm", "realtime.wasm"].map(|name| folder(project).join(name));
+    split(project, node, &linked, &modules)?;
+    let declared = declared(&firewall::sources(&project.root.join(CRATE).join("src"))?)?;
+    let [core, realtime] = &modules;
+    let shared = inspect(project, node, core, &declared, &BTreeSet::new())?;
+    inspect(project, node, realtime, &declared, &shared).map(drop)
 }
 
-/// Builds `test.wasm`, which exports more than what ships: for the vectors that cannot be seen from outside.
-pub(crate) fn build_for_tests(project: &Project, node: &Node) -> Result<()> {
-    let raw = compile(project, &["--features", "test-exports"])?;
-    optimise(project, node, &raw, &folder(project).join("test.wasm"))
+/// Builds `test.wasm`, one module that exports more than what ships: for the vectors that cannot be seen from outside.
+pub(crate) fn build_for_tests(project: &Project) -> Result<()> {
+    let linked = compile(project, &["--features", "test-exports"])?;
+    let module = folder(project).join("test.wasm");
+    std::fs::create_dir_all(folder(project))?;
+    std::fs::copy(&linked, &module).with_context(|| format!("cannot write {}", module.display()))?;
+    Ok(())
 }
 
 /// Compiles the crate; the module is where cargo puts it, and the next call overwrites it.
@@ -106,42 +106,56 @@ fn standard_library(project: &Project, cargo: &mut Command) -> Result<Vec<String
     Ok(flags)
 }
 
-/// Makes `module` of `raw`, where either the input or the way has changed since the last time.
-fn optimise(project: &Project, node: &Node, raw: &Path, module: &Path) -> Result<()> {
-    let input = made_from(project, raw)?;
-    let noted = module.with_extension("made-from");
-    if module.is_file() && std::fs::read(&noted).is_ok_and(|last| last == input) {
-        println!("{} is up to date", project.relative(module).display());
+/// Makes the modules, where either their input or the way has changed since the last time.
+fn split(project: &Project, node: &Node, linked: &Path, modules: &[PathBuf; 2]) -> Result<()> {
+    let input = made_from(project, linked)?;
+    let noted = folder(project).join("made-from");
+    if modules.iter().all(|module| module.is_file()) && std::fs::read(&noted).is_ok_and(|last| last == input) {
+        println!("up to date");
         return Ok(());
     }
-    std::fs::create_dir_all(folder(project))?;
-    let fresh = module.with_extension("new");
-    let mut wasm_opt = node.script(project, &format!("{BINARYEN}/bin/wasm-opt"));
-    run::run(wasm_opt.args(OPTIMISE).arg(raw).arg("-o").arg(&fresh))?;
-    std::fs::rename(&fresh, module)?;
-    std::fs::write(&noted, input).context("cannot note what the module was made from")
+    if noted.exists() {
+        std::fs::remove_file(&noted)?;
+    }
+    let mut split = node.script(project, SPLIT);
+    run::run(split.arg(linked).arg(folder(project)).current_dir(project.root.join("npm")))?;
+    std::fs::write(&noted, input).context("cannot note what the modules were made from")
 }
 
-/// All that the bytes of a module depend on.
-fn made_from(project: &Project, raw: &Path) -> Result<Vec<u8>> {
+/// All that the bytes of the modules depend on.
+fn made_from(project: &Project, linked: &Path) -> Result<Vec<u8>> {
     let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let binaryen = read(&project.root.join(BINARYEN).join("package.json"))?;
-    Ok([OPTIMISE.join(" ").into_bytes(), binaryen, read(raw)?].concat())
+    let binaryen = read(&project.root.join("npm/node_modules/binaryen/package.json"))?;
+    Ok([read(&project.root.join(SPLIT))?, binaryen, read(linked)?].concat())
 }
 
-/// Fails where a module wants more of its host than the bindings declare, or says where it was built.
-fn inspect(project: &Project, node: &Node, module: &Path) -> Result<()> {
+/// Fails where a module wants more than the functions that the bindings declare and what `core` shares with it, or says
+/// where it was built. Answers the names that it exports.
+fn inspect(
+    project: &Project,
+    node: &Node,
+    module: &Path,
+    declared: &BTreeSet<String>,
+    shared: &BTreeSet<String>,
+) -> Result<BTreeSet<String>> {
     let printed = run::output(node.script(project, "npm/scripts/inspect.mjs").arg(module))?;
     let interface: Value = serde_json::from_str(&printed).context("inspect.mjs printed no JSON")?;
-    let declared = declared(&firewall::sources(&project.root.join(CRATE).join("src"))?)?;
-    let mut problems = undeclared(&interface, &declared);
+    let mut problems = strangers(&interface, declared, shared);
     let bytes = std::fs::read(module)?;
     problems.extend(machine_paths(&bytes, &forbidden_paths(project)).map(|path| format!("contains the path {path}")));
     if !problems.is_empty() {
         bail!("{}:\n  {}", project.relative(module).display(), problems.join("\n  "));
     }
     println!("{}: {} bytes", project.relative(module).display(), bytes.len());
-    Ok(())
+    Ok(list(&interface, "exports").iter().map(|export| text(export, "name").to_owned()).collect())
+}
+
+fn list<'a>(interface: &'a Value, key: &str) -> &'a [Value] {
+    interface.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text<'a>(entry: &'a Value, key: &str) -> &'a str {
+    entry.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The functions that the sources of the bindings declare in `extern` blocks: all that a host has to bring.
@@ -175,14 +189,17 @@ fn imported_name(function: &syn::ForeignItemFn) -> String {
 }
 
 /// What a module imports besides.
-fn undeclared(interface: &Value, declared: &BTreeSet<String>) -> Vec<String> {
-    let imports = interface.get("imports").and_then(Value::as_array).cloned().unwrap_or_default();
-    let text = |import: &Value, key: &str| import.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    imports
+fn strangers(interface: &Value, declared: &BTreeSet<String>, shared: &BTreeSet<String>) -> Vec<String> {
+    let is_known = |import: &&Value| match text(import, "module") {
+        "core" => shared.contains(text(import, "name")),
+        _ => text(import, "kind") == "function" && declared.contains(text(import, "name")),
+    };
+    list(interface, "imports")
         .iter()
-        .map(|import| (text(import, "kind"), text(import, "name")))
-        .filter(|(kind, name)| kind != "function" || !declared.contains(name))
-        .map(|(kind, name)| format!("imports the {kind} {name}, which {CRATE} does not declare"))
+        .filter(|import| !is_known(import))
+        .map(|import| {
+            format!("imports the {} {}, which {CRATE} does not declare", text(import, "kind"), text(import, "name"))
+        })
         .collect()
 }
 
@@ -201,26 +218,33 @@ fn machine_paths<'a>(bytes: &'a [u8], paths: &'a [String]) -> impl Iterator<Item
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
-    use super::{declared, machine_paths, undeclared};
+    use super::{declared, machine_paths, strangers};
 
     #[test]
     fn a_module_imports_what_the_sources_declare() {
         let source = "unsafe extern \"C\" { fn now() -> f64; static S: u8; #[link_name = \"tell\"] fn js_tell(); } extern \"C\" fn not_this() {}";
         let declared = declared(&[("lib.rs".to_owned(), source.to_owned())]).unwrap();
-        let import = |kind: &str, name: &str| json!({"module": "env", "kind": kind, "name": name});
-        let right = [("function", "now"), ("function", "tell")].map(|(kind, name)| import(kind, name));
-        assert_eq!(undeclared(&json!({ "imports": right }), &declared), [""; 0]);
-        let wrong = [("memory", "now"), ("function", "S"), ("function", "not_this"), ("function", "js_tell")];
-        let more = json!({"imports": wrong.map(|(kind, name)| import(kind, name))});
+        let shared = BTreeSet::from(["M".to_owned()]);
+        let check = |imports: &[(&str, &str, &str)]| {
+            let imports: Vec<_> = imports
+                .iter()
+                .map(|(module, kind, name)| json!({"module": module, "kind": kind, "name": name}))
+                .collect();
+            strangers(&json!({ "imports": imports }), &declared, &shared)
+        };
+        let good = [("pb", "function", "now"), ("pb", "function", "tell"), ("core", "memory", "M")];
+        assert_eq!(check(&good), [""; 0]);
+        let bad = ["S", "not_this", "js_tell", "M"].map(|name| ("pb", "function", name));
+        assert_eq!(check(&bad).len(), 4);
         assert_eq!(
-            undeclared(&more, &declared),
+            check(&[("pb", "memory", "now"), ("core", "memory", "N")]),
             [
                 "imports the memory now, which bindings-wasm does not declare",
-                "imports the function S, which bindings-wasm does not declare",
-                "imports the function not_this, which bindings-wasm does not declare",
-                "imports the function js_tell, which bindings-wasm does not declare",
+                "imports the memory N, which bindings-wasm does not declare"
             ]
         );
     }

@@ -1,5 +1,19 @@
-// Bundles as wrangler does: for the condition workerd, modules of WebAssembly beside the script.
+// Bundles as wrangler does: for the condition workerd, with modules of WebAssembly beside the script, whose imports may say
+// `?module`.
+import { cpSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { build } from "esbuild";
+
+const compiledWasm = {
+  name: "compiled-wasm",
+  setup({ onResolve, initialOptions }) {
+    onResolve({ filter: /\.wasm(\?module)?$/ }, ({ path, importer }) => {
+      const file = path.replace("?module", "");
+      cpSync(join(dirname(importer), file), join(initialOptions.outdir, basename(file)));
+      return { path: `./${basename(file)}`, external: true };
+    });
+  },
+};
 
 await build({
   entryPoints: ["worker.js"],
@@ -7,7 +21,6 @@ await build({
   format: "esm",
   outdir: "dist",
   conditions: ["workerd", "worker", "browser"],
-  loader: { ".wasm": "copy" },
-  assetNames: "[name]",
+  plugins: [compiledWasm],
   logLevel: "warning",
 });

@@ -73,6 +73,12 @@ function copyFiles() {
   }
 }
 
+/** A declaration file, which names the library of `Symbol.dispose` itself: older settings of TypeScript do not have it. */
+function declaration(file) {
+  const text = readFileSync(file, "utf8");
+  return text.includes("Symbol.dispose") ? `/// <reference lib="esnext.disposable" />\n${text}` : text;
+}
+
 /**
  * The declarations that can be reached from the entry, once for ES modules and once, under names that say so, for CommonJS. All
  * entries export the same, so one stands for all.
@@ -84,7 +90,7 @@ function declare() {
   if (tsc.status) process.exit(1);
   const waiting = [join(all, "entries/node.d.ts")];
   for (const file of waiting) {
-    const text = readFileSync(file, "utf8");
+    const text = declaration(file);
     for (const [, path] of text.matchAll(/(?:from |import\()"(\..*?)\.js"/g)) {
       const next = join(dirname(file), `${path}.d.ts`);
       if (!waiting.includes(next)) waiting.push(next);

@@ -13,8 +13,9 @@ export default defineConfig({
   vite: {
     // Vite before 8 loses the module of a package that its dev server bundles.
     optimizeDeps: { exclude: ["@picobase/client"] },
-    // Only in this repository, where the package lies outside of the site.
+    // Only in this repository, where the package lies outside of the site and would be taken for a part of it.
     server: { fs: { allow: [".", "../../npm"] } },
+    ssr: { external: ["@picobase/client"] },
   },
   devToolbar: { enabled: false },
 });

@@ -179,6 +179,18 @@ await run("examples/astro", async ({ step, defer }) => {
     assert.equal(answer.status, 403);
   });
 
+  await step("the dev server works as well", async () => {
+    process.env.PICOBASE_URL = kit.url;
+    process.env.ASTRO_TELEMETRY_DISABLED = "1";
+    const { dev } = await import("astro");
+    const server = await dev({ root: ROOT, logLevel: "warn", server: { host: "127.0.0.1" } });
+    defer(() => server.stop());
+    await page.goto(`http://localhost:${server.address.port}`);
+    await post("Biscuit is home").waitFor();
+    await kit.admin("POST", RECORDS, { title: "Band rehearsal moved", status: "published" });
+    await post("Band rehearsal moved").waitFor();
+  });
+
   assert.deepEqual(errors, [], "the page threw nothing");
 });
 

@@ -142,13 +142,24 @@ await run("examples/react", async ({ step, defer }) => {
     await page.getByText("Grace").waitFor();
   });
 
+  await step("the dev server works as well", async () => {
+    const { createServer } = await import("vite");
+    process.env.VITE_PICOBASE_URL = kit.url;
+    const server = await createServer({ root: ROOT, logLevel: "warn", server: { host: "127.0.0.1", port: 4400 } });
+    defer(() => server.close());
+    await server.listen();
+    await page.goto(server.resolvedUrls.local[0]);
+    await post("We are back").waitFor();
+    await live();
+  });
+
   assert.deepEqual(errors, [], "the page threw nothing");
 });
 
 /** `vite preview` on a free port. */
 async function serve(defer) {
   const { preview } = await import("vite");
-  const server = await preview({ root: ROOT, logLevel: "warn", preview: { host: "127.0.0.1", port: 4300, strictPort: false } });
+  const server = await preview({ root: ROOT, logLevel: "warn", preview: { host: "127.0.0.1", port: 4300 } });
   defer(() => server.close());
   return server.resolvedUrls.local[0];
 }

@@ -38,6 +38,7 @@ const identifying = ["id", "email", "username", "verified", "collectionId", "col
 
 /** @internal */
 export function sessionOf<M>(told: Told): Session<M>;
+/** @internal */
 export function sessionOf<M>(told: Told | null): Session<M> | null;
 export function sessionOf(told: Told | null): Session<any> | null {
   // The token is there for who asks for it by name, and in nothing that is printed.

@@ -63,7 +63,7 @@ export default defineConfig({
         resolve: { alias: [{ find: /^@picobase\/client$/, replacement: built("browser", "import") }] },
         test: {
           name: "browser",
-          include: shared,
+          include: [...shared, "test/platforms/**/*.test.ts"],
           exclude: ["**/*.node.test.ts"],
           browser: {
             enabled: true,

@@ -31,7 +31,7 @@ use crate::{
     gate::{Pass, Probe},
     json::{FromJson, Json},
     retry::{Outcome, Verdict, backoff, retry_after, verdict},
-    runtime::{Race, Runtime, race, random_fraction, within},
+    runtime::{Race, Runtime, compact, race, random_fraction, within},
     sync::Joined,
     transport::{Body, Failure, Headers, Method, Reading, Request, Response, TransportError},
     url::{Query, fill_path, redact},
@@ -206,7 +206,11 @@ impl Answer {
 }
 
 /// Makes a call.
-pub(crate) async fn execute(client: &Client, mut call: Call) -> Result<Answer, Error> {
+pub(crate) fn execute(client: &Client, call: Call) -> impl Future<Output = Result<Answer, Error>> {
+    compact(run(client, call))
+}
+
+async fn run(client: &Client, mut call: Call) -> Result<Answer, Error> {
     if let Some(mistake) = call.mistake.take() {
         return Err(mistake);
     }

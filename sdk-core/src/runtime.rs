@@ -242,6 +242,19 @@ pub(crate) fn shared_waker(own: &Waker, _wake: impl Fn() + 'static) -> Waker {
     own.clone()
 }
 
+/// A future that several others wait for. On the web it is boxed: then it is compiled and dropped in one place, not in
+/// each of them, and a small module counts for more than an allocation. Elsewhere it is the future itself.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn compact<'a, T>(future: impl Future<Output = T> + 'a) -> BoxFuture<'a, T> {
+    Box::pin(future)
+}
+
+/// See above.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn compact<F: Future>(future: F) -> F {
+    future
+}
+
 /// Which of two futures finished first.
 pub(crate) enum Race<A, B> {
     First(A),

@@ -18,16 +18,29 @@ use crate::runtime::{BoxFuture, Lock, MaybeSend, shared_waker};
 /// first goes on. So a caller that is cancelled, or that nobody polls, never holds up the others. When the last one
 /// goes away the work is dropped, unless it is [kept](Joined::keep): then it stays until the next caller polls it.
 pub(crate) struct SingleFlight<T> {
-    current: Lock<Option<Arc<Flight<T>>>>,
+    current: Lock<Option<Shared<T>>>,
 }
 
-struct Flight<T> {
-    state: Lock<FlightState<T>>,
+/// A run and the place of its result. The run itself knows nothing of `T`, so it is compiled once.
+struct Shared<T> {
+    flight: Arc<Flight>,
+    result: Arc<Lock<Option<T>>>,
 }
 
-struct FlightState<T> {
-    work: Option<BoxFuture<'static, T>>,
-    result: Option<T>,
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Shared { flight: self.flight.clone(), result: self.result.clone() }
+    }
+}
+
+struct Flight {
+    state: Lock<FlightState>,
+}
+
+#[derive(Default)]
+struct FlightState {
+    work: Option<BoxFuture<'static, ()>>,
+    done: bool,
     /// Nobody may join any more: it has its result, was dropped, or panicked.
     over: bool,
     kept: bool,
@@ -52,18 +65,15 @@ impl<T: Clone + MaybeSend + 'static> SingleFlight<T> {
             if let Some(joined) = slot.as_ref().and_then(Joined::new) {
                 return joined;
             }
-            let state = FlightState {
-                work: Some(start()),
-                result: None,
-                over: false,
-                kept: false,
-                joined: 1,
-                waiting: Vec::new(),
-                next_id: 0,
-            };
-            let flight = Arc::new(Flight { state: Lock::new(state) });
-            *slot = Some(flight.clone());
-            Joined { flight, id: 0 }
+            let result = Arc::new(Lock::new(None));
+            let (work, place) = (start(), result.clone());
+            let work = Box::pin(async move {
+                let result = work.await;
+                place.with(|place| *place = Some(result));
+            });
+            let shared = Shared { flight: Flight::new(work), result };
+            *slot = Some(shared.clone());
+            Joined { shared, id: 0 }
         })
     }
 
@@ -74,50 +84,108 @@ impl<T: Clone + MaybeSend + 'static> SingleFlight<T> {
     }
 }
 
-impl<T> Flight<T> {
-    fn wake_all(&self) {
-        let waiting = self.state.with(|s| mem::take(&mut s.waiting));
-        for (_, waker) in waiting {
-            waker.wake();
-        }
+impl Flight {
+    fn new(work: BoxFuture<'static, ()>) -> Arc<Flight> {
+        let state = FlightState { work: Some(work), joined: 1, ..FlightState::default() };
+        Arc::new(Flight { state: Lock::new(state) })
     }
-}
 
-/// One caller's share of a [`SingleFlight`] run.
-pub(crate) struct Joined<T> {
-    flight: Arc<Flight<T>>,
-    id: u64,
-}
-
-impl<T> Joined<T> {
-    /// None where the run is over.
-    fn new(flight: &Arc<Flight<T>>) -> Option<Self> {
-        let id = flight.state.with(|s| {
+    /// A number for one more caller; none where the run is over.
+    fn join(&self) -> Option<u64> {
+        self.state.with(|s| {
             if s.over {
                 return None;
             }
             s.joined += 1;
             s.next_id += 1;
             Some(s.next_id)
-        })?;
-        Some(Joined { flight: flight.clone(), id })
+        })
+    }
+
+    fn wake_all(&self) {
+        let waiting = self.state.with(|s| mem::take(&mut s.waiting));
+        for (_, waker) in waiting {
+            waker.wake();
+        }
+    }
+
+    /// Polls the work for one caller. Ready when the result is there.
+    fn poll(self: &Arc<Self>, id: u64, cx: &mut Context<'_>) -> Poll<()> {
+        // The work is polled outside the lock: it may wake, drop or start other callers.
+        let (done, work) = self.state.with(|s| {
+            if s.done {
+                return (true, None);
+            }
+            match s.waiting.iter_mut().find(|(other, _)| *other == id) {
+                Some((_, waker)) => waker.clone_from(cx.waker()),
+                None => s.waiting.push((id, cx.waker().clone())),
+            }
+            (false, s.work.take())
+        });
+        let mut polled = Polled { flight: self, work, returned: false };
+        let Some(work) = polled.work.as_mut() else { return if done { Poll::Ready(()) } else { Poll::Pending } };
+        let weak = Arc::downgrade(self);
+        let waker = shared_waker(cx.waker(), move || {
+            if let Some(flight) = weak.upgrade() {
+                flight.wake_all();
+            }
+        });
+        let outcome = work.as_mut().poll(&mut Context::from_waker(&waker));
+        polled.returned = true;
+        if outcome.is_ready() {
+            let work = polled.work.take();
+            self.state.with(|s| (s.done, s.over) = (true, true));
+            drop(work);
+            self.wake_all();
+        }
+        outcome
+    }
+
+    fn leave(&self, id: u64) {
+        let abandoned = self.state.with(|s| {
+            s.waiting.retain(|(other, _)| *other != id);
+            s.joined = s.joined.saturating_sub(1);
+            if s.joined > 0 || s.kept {
+                return None;
+            }
+            s.over = true;
+            s.work.take()
+        });
+        // Dropped outside the lock: it may do anything.
+        drop(abandoned);
+        // On the web the work may hold this caller's waker: let the others poll it with theirs.
+        self.wake_all();
+    }
+}
+
+/// One caller's share of a [`SingleFlight`] run.
+pub(crate) struct Joined<T> {
+    shared: Shared<T>,
+    id: u64,
+}
+
+impl<T> Joined<T> {
+    /// None where the run is over.
+    fn new(shared: &Shared<T>) -> Option<Self> {
+        let id = shared.flight.join()?;
+        Some(Joined { shared: shared.clone(), id })
     }
 
     /// Lets the work stay in its place when nobody waits for it any more.
     pub(crate) fn keep(&self) {
-        self.flight.state.with(|s| s.kept = true);
+        self.shared.flight.state.with(|s| s.kept = true);
     }
 }
 
 /// Work that is being polled. It goes back to its place also where polling it panics: then those who wait are not left
 /// in the dark but run into the panic as well, and later callers start anew.
-struct Polled<'a, T> {
-    flight: &'a Flight<T>,
-    work: Option<BoxFuture<'static, T>>,
+struct Polled<'a> {
+    flight: &'a Flight,
+    work: Option<BoxFuture<'static, ()>>,
     returned: bool,
 }
 
-impl<T> Drop for Polled<'_, T> {
+impl Drop for Polled<'_> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             self.flight.state.with(|s| {
@@ -132,56 +200,17 @@ impl<T: Clone + MaybeSend + 'static> Future for Joined<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let (id, flight) = (self.id, &self.flight);
-        // The work is polled outside the lock: it may wake, drop or start other callers.
-        let mut polled = match flight.state.with(|s| {
-            if let Some(result) = &s.result {
-                return Err(Some(result.clone()));
-            }
-            match s.waiting.iter_mut().find(|(other, _)| *other == id) {
-                Some((_, waker)) => waker.clone_from(cx.waker()),
-                None => s.waiting.push((id, cx.waker().clone())),
-            }
-            s.work.take().ok_or(None)
-        }) {
-            Ok(work) => Polled { flight, work: Some(work), returned: false },
-            Err(Some(result)) => return Poll::Ready(result),
-            Err(None) => return Poll::Pending,
-        };
-        let Some(work) = polled.work.as_mut() else { return Poll::Pending };
-        let weak = Arc::downgrade(flight);
-        let waker = shared_waker(cx.waker(), move || {
-            if let Some(flight) = weak.upgrade() {
-                flight.wake_all();
-            }
-        });
-        let outcome = work.as_mut().poll(&mut Context::from_waker(&waker));
-        polled.returned = true;
-        if let Poll::Ready(result) = &outcome {
-            let work = polled.work.take();
-            flight.state.with(|s| (s.result, s.over) = (Some(result.clone()), true));
-            drop(work);
-            flight.wake_all();
+        if self.shared.flight.poll(self.id, cx).is_pending() {
+            return Poll::Pending;
         }
-        outcome
+        // The result is there: the run is done when it has been put there.
+        self.shared.result.with(|result| result.clone()).map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl<T> Drop for Joined<T> {
     fn drop(&mut self) {
-        let abandoned = self.flight.state.with(|s| {
-            s.waiting.retain(|(id, _)| *id != self.id);
-            s.joined = s.joined.saturating_sub(1);
-            if s.joined > 0 || s.kept {
-                return None;
-            }
-            s.over = true;
-            s.work.take()
-        });
-        // Dropped outside the lock: it may do anything.
-        drop(abandoned);
-        // On the web the work may hold this caller's waker: let the others poll it with theirs.
-        self.flight.wake_all();
+        self.shared.flight.leave(self.id);
     }
 }
 

@@ -193,17 +193,22 @@ impl Query {
     /// assert_eq!(query.to_string(), "sort=-created&page=2");
     /// ```
     pub fn set(&mut self, name: &str, value: impl Into<QueryValue>) -> &mut Self {
+        self.put(name, value.into());
+        self
+    }
+
+    /// [`set`](Self::set), compiled once.
+    fn put(&mut self, name: &str, value: QueryValue) {
         if self.mistake.as_ref().is_some_and(|(key, _)| key == name) {
             self.mistake = None;
         }
-        match self.written(name, value.into()) {
+        match self.written(name, value) {
             Some(text) => match self.pairs.iter_mut().find(|(key, _)| key == name) {
                 Some((_, old)) => *old = text,
                 None => self.pairs.push((name.to_string(), text)),
             },
             None => self.pairs.retain(|(key, _)| key != name),
         }
-        self
     }
 
     /// Adds a parameter behind those that are there, also behind one of the same name. [`QueryValue::Null`] adds none.

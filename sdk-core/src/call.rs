@@ -16,14 +16,13 @@ use core::{
 };
 
 use bytes::Bytes;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::{
     auth::{
         Session,
         session::{Authorized, RefreshRun},
-        token::Claims,
     },
     client::{CallReport, Client, Outgoing},
     endpoints::{self, Caller, Endpoint},
@@ -65,7 +64,7 @@ pub(crate) enum Identity {
     /// The client's session where there is one, but nothing to wait for or to fail on (signing up).
     Whoever,
     /// A token of its own (the refresh of a session).
-    Token(SecretString),
+    Token(Session),
 }
 
 /// A row of the endpoint table with its arguments.
@@ -187,13 +186,7 @@ impl Answer {
     /// The session in the answer to a sign-in or refresh. One whose token says nothing is none: it would be asked for
     /// again and again.
     pub(crate) fn session(&self) -> Result<Session, Error> {
-        self.read(|json| {
-            let session = Session::from_answer(&json)?;
-            match Claims::read(session.token()) {
-                Some(_) => Ok(session),
-                None => Err(Error::decode("the server's token cannot be read", "")),
-            }
-        })
+        self.read(|json| Session::from_answer(&json))
     }
 
     /// Checks that the answer is empty or JSON: anything else came from somewhere else.
@@ -297,7 +290,7 @@ impl Run<'_> {
     fn authorized(&self) -> Result<Option<Authorized>, Error> {
         let session = &self.client.session;
         match &self.call.identity {
-            Identity::Token(token) => Ok(Some(Authorized { token: Some(token.clone()), refresh: None })),
+            Identity::Token(session) => Ok(Some(Authorized { session: Some(session.clone()), refresh: None })),
             Identity::Session if self.call.passes_gate() => Ok(Some(session.token_at_hand(self.client))),
             identity => {
                 let caller =
@@ -592,7 +585,7 @@ fn asleep_kind(error: TransportError) -> Error {
 async fn send_once(run: &mut Run<'_>, authorized: Authorized) -> Sent {
     let client = run.client;
     let mut request = Request::new(run.call.endpoint.method, run.url.clone());
-    request.headers = headers(client, &run.call.headers, authorized.token.as_ref());
+    request.headers = headers(client, &run.call.headers, authorized.session.as_ref());
     request.body = run.call.body.clone();
     request.reading = match (run.call.streamed, run.call.verbatim) {
         (true, _) => Reading::Stream,
@@ -617,15 +610,15 @@ pub(crate) fn check_headers(own: &Headers) -> Result<(), Error> {
 }
 
 /// The headers of every call; what the user set wins.
-pub(crate) fn headers(client: &Client, own: &Headers, token: Option<&SecretString>) -> Headers {
+pub(crate) fn headers(client: &Client, own: &Headers, session: Option<&Session>) -> Headers {
     let mut headers = own.clone();
     headers.reserve(3, 128);
     let options = &client.shared.options;
     if let Some(key) = &client.shared.key {
         headers.set_default("X-PicoBase-Key", key.expose_secret());
     }
-    match (token, &client.shared.key) {
-        (Some(token), _) => headers.set_default("Authorization", token.expose_secret()),
+    match (session, &client.shared.key) {
+        (Some(session), _) => headers.set_default("Authorization", session.token()),
         (None, Some(key)) => headers.set_default("Authorization", &format!("Bearer {}", key.expose_secret())),
         (None, None) => {}
     }

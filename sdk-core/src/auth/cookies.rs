@@ -248,7 +248,7 @@ impl Session {
     /// # }
     /// ```
     pub fn to_cookies(&self, options: &CookieOptions, existing: &[&str]) -> Vec<String> {
-        let json = Json::object([("token", Json::string(self.token())), ("record", self.record.compact())]);
+        let json = Json::object([("token", Json::string(self.token())), ("record", self.record_json().compact())]);
         let attributes = options.attributes(self.expires_at(), options.max_age);
         let whole = format!("{}={}{attributes}", options.name, encode(json.as_text()));
         let cookies = if whole.len() <= COOKIE_MAX {
@@ -296,10 +296,10 @@ impl Session {
             _ => joined(&found)?,
         };
         let session = Session::from_stored(&decode(&text)?)?;
-        if session.record.is_object() {
+        if session.record_json().is_object() {
             return Some(session);
         }
-        Some(Session::new(session.token().to_string(), Json::null()))
+        Some(session.with_record(Json::null()))
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::{
 };
 use core::{fmt, future::IntoFuture, time::Duration};
 
-use super::{Auth, AuthEvent, Session, token::Claims};
+use super::{Auth, Session, token::Claims};
 use crate::{
     action::Action,
     call::{Call, Identity, decode, execute, execute_json, nothing},
@@ -459,7 +459,7 @@ fn sent(call: &Call, name: &str) -> String {
 /// Is the token of a mail about the user who is signed in?
 fn is_mine(client: &Client, mail_token: &str) -> Option<Session> {
     let session = client.session.current()?;
-    let (mail, mine) = (Claims::read(mail_token)?, Claims::read(session.token())?);
+    let (mail, mine) = (Claims::read(mail_token)?, session.claims()?);
     (mail.id.is_some() && mail.id == mine.id && mail.collection_id == mine.collection_id).then_some(session)
 }
 
@@ -468,7 +468,7 @@ fn confirm_verification(client: Client, call: Call) -> BoxFuture<'static, Result
         let token = sent(&call, "token");
         execute(&client, call).await?.nothing()?;
         if is_mine(&client, &token).is_some() {
-            client.session.record_changed(&client, &Json::object([("verified", Json::bool(true))])).await;
+            client.session.record_changed(&client, &Json::object([("verified", Json::bool(true))])).await?;
         }
         Ok(())
     })
@@ -479,7 +479,7 @@ fn confirm_reset(client: Client, call: Call) -> BoxFuture<'static, Result<(), Er
         let (token, password) = (sent(&call, "token"), sent(&call, "password"));
         execute(&client, call).await?.nothing()?;
         match is_mine(&client, &token) {
-            Some(session) => password_changed(&client, &session, &[&session.record], &password).await,
+            Some(session) => password_changed(&client, &session, &[session.record_json()], &password).await,
             None => Ok(()),
         }
     })
@@ -501,7 +501,7 @@ fn confirm_email_change(client: Client, call: Call) -> BoxFuture<'static, Result
 /// not possible. The identity is in one of `records`, the newest first.
 async fn password_changed(client: &Client, session: &Session, records: &[&Json], password: &str) -> Result<(), Error> {
     let generation = client.session.generation();
-    let collection = Claims::read(session.token()).and_then(|claims| claims.collection_id).unwrap_or_default();
+    let collection = session.claims().and_then(|claims| claims.collection_id.clone()).unwrap_or_default();
     let known = |name: &str| records.iter().find_map(|record| record.get_str(name).filter(|value| !value.is_empty()));
     let identity = known("email").or_else(|| known("username"));
     let Some(identity) = identity else { return client.session.end(client, generation).await };
@@ -513,7 +513,7 @@ async fn password_changed(client: &Client, session: &Session, records: &[&Json],
         Err(error) => Err(error),
     };
     match signed_in {
-        Ok(session) => client.session.continue_as(client, generation, &session, AuthEvent::UserUpdated).await,
+        Ok(session) => client.session.continue_as(client, generation, &session).await,
         Err(_) => client.session.end(client, generation).await,
     }
 }
@@ -524,10 +524,10 @@ pub(crate) async fn own_record_written(client: &Client, body: &Json, answer: &Js
     let Some(before) = client.session.current() else { return Ok(()) };
     if let Some(password) = body.get_str("password").filter(|password| !password.is_empty()) {
         // The sign-in brings the record along: one change, told once.
-        return password_changed(client, &before, &[answer, body, &before.record], &password).await;
+        return password_changed(client, &before, &[answer, body, before.record_json()], &password).await;
     }
-    client.session.record_changed(client, answer).await;
-    match (before.record.get_str("email"), body.get_str("email")) {
+    client.session.record_changed(client, answer).await?;
+    match (before.record_json().get_str("email"), body.get_str("email")) {
         (Some(old), Some(new)) if old != new => client.session.end(client, generation).await,
         _ => Ok(()),
     }
@@ -536,10 +536,10 @@ pub(crate) async fn own_record_written(client: &Client, body: &Json, answer: &Js
 /// Is this record the one of the signed-in user?
 pub(crate) fn is_own_record(client: &Client, collection: &str, id: &str) -> bool {
     let Some(session) = client.session.current() else { return false };
-    let Some(claims) = Claims::read(session.token()) else { return false };
+    let Some(claims) = session.claims() else { return false };
     claims.id.as_deref() == Some(id)
         && (claims.collection_id.as_deref() == Some(collection)
-            || session.record.get_str("collectionName").as_deref() == Some(collection))
+            || session.record_json().get_str("collectionName").as_deref() == Some(collection))
 }
 
 /// The providers in an answer of `auth-methods`.

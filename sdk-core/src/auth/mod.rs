@@ -43,11 +43,15 @@ use crate::{
 };
 
 /// A signed-in user: the token, the user's record, and when the token expires.
+/// Cheap to clone.
 #[derive(Clone)]
-pub struct Session {
-    pub(crate) token: SecretString,
-    pub(crate) record: Json,
-    expires_at: Option<u64>,
+pub struct Session(Arc<Parts>);
+
+struct Parts {
+    token: SecretString,
+    record: Json,
+    /// None where the token cannot be read.
+    claims: Option<Claims>,
 }
 
 impl Session {
@@ -59,8 +63,18 @@ impl Session {
     /// assert_eq!(session.expires_at(), None);
     /// ```
     pub fn new(token: String, record: Json) -> Session {
-        let expires_at = Claims::read(&token).and_then(|claims| claims.exp).and_then(|exp| u64::try_from(exp).ok());
-        Session { expires_at: expires_at.map(|exp| exp.saturating_mul(1000)), token: SecretString::from(token), record }
+        let claims = Claims::read(&token);
+        Session(Arc::new(Parts { token: SecretString::from(token), record, claims }))
+    }
+
+    /// The same token with another record.
+    pub(crate) fn with_record(&self, record: Json) -> Session {
+        Session::new(self.token().to_string(), record)
+    }
+
+    /// What the token says; none where it cannot be read.
+    pub(crate) fn claims(&self) -> Option<&Claims> {
+        self.0.claims.as_ref()
     }
 
     /// The token. It is a secret: whoever has it is the user.
@@ -71,7 +85,7 @@ impl Session {
     /// # let _ = cookie_value; }
     /// ```
     pub fn token(&self) -> &str {
-        self.token.expose_secret()
+        self.0.token.expose_secret()
     }
 
     /// The user's record, decoded.
@@ -86,7 +100,7 @@ impl Session {
     /// # }
     /// ```
     pub fn record<T: FromJson>(&self) -> Result<T, Error> {
-        T::from_json(self.record.clone())
+        T::from_json(self.0.record.clone())
     }
 
     /// The user's record as JSON.
@@ -96,7 +110,7 @@ impl Session {
     /// assert!(Session::new(String::new(), Json::null()).record_json().is_null());
     /// ```
     pub fn record_json(&self) -> &Json {
-        &self.record
+        &self.0.record
     }
 
     /// When the token expires, in milliseconds since the Unix epoch; none if it does not say.
@@ -106,7 +120,8 @@ impl Session {
     /// assert_eq!(Session::new(String::new(), Json::null()).expires_at(), None);
     /// ```
     pub fn expires_at(&self) -> Option<u64> {
-        self.expires_at
+        let exp = u64::try_from(self.claims()?.exp?).ok()?;
+        Some(exp.saturating_mul(1000))
     }
 
     /// The id of the user's record.
@@ -116,12 +131,12 @@ impl Session {
     /// assert_eq!(Session::new(String::new(), Json::object([("id", Json::string("u1"))])).user_id(), "u1");
     /// ```
     pub fn user_id(&self) -> String {
-        self.record.get_str("id").unwrap_or_default()
+        self.0.record.get_str("id").unwrap_or_default()
     }
 
     /// The form in which stores keep it.
     pub(crate) fn to_stored(&self) -> String {
-        Json::object([("token", Json::string(self.token())), ("record", self.record.clone())]).as_text().to_string()
+        Json::object([("token", Json::string(self.token())), ("record", self.0.record.clone())]).as_text().to_string()
     }
 
     /// Reads the form in which stores keep it; none where it is something else. The PocketBase SDK of old wrote
@@ -135,19 +150,19 @@ impl Session {
 
     /// Reads the answer of a sign-in or refresh.
     pub(crate) fn from_answer(json: &Json) -> Result<Session, Error> {
-        match (json.get_str("token"), json.get("record")) {
-            (Some(token), Some(record)) if Claims::read(&token).is_some() => {
-                Ok(Session::new(token, record.without("expand")))
-            }
-            _ => Err(Error::decode("the answer has no token and record", "")),
-        }
+        let session = match (json.get_str("token"), json.get("record")) {
+            (Some(token), Some(record)) => Some(Session::new(token, record.without("expand"))),
+            _ => None,
+        };
+        let readable = session.filter(|session| session.claims().is_some());
+        readable.ok_or_else(|| Error::decode("the answer has no token and record", ""))
     }
 }
 
 /// Neither the token nor the record.
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("expires_at", &self.expires_at).finish_non_exhaustive()
+        f.debug_struct("Session").field("expires_at", &self.expires_at()).finish_non_exhaustive()
     }
 }
 

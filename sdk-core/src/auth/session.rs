@@ -7,14 +7,14 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::future::Future;
 
-use secrecy::{ExposeSecret, SecretString};
 use tracing::{debug, warn};
 
 use super::{
     AuthChange, AuthEvent, Credentials, Session,
     store::Store,
-    token::{Claims, RefreshAction, refresh_action},
+    token::{RefreshAction, refresh_action},
 };
 use crate::{
     call::{Call, Identity, execute},
@@ -24,7 +24,7 @@ use crate::{
     files::FileToken,
     json::Json,
     realtime::Viewer,
-    runtime::{BoxFuture, Listener, Lock},
+    runtime::{BoxFuture, Listener, Lock, compact},
     sync::{Joined, SingleFlight, boxed},
 };
 
@@ -33,14 +33,15 @@ pub(crate) type RefreshRun = Result<bool, Error>;
 
 /// Leave to make a call.
 pub(crate) struct Authorized {
-    pub(crate) token: Option<SecretString>,
+    /// Whose token the call carries; none for a guest.
+    pub(crate) session: Option<Session>,
     /// A refresh that is under way and should be polled along.
     pub(crate) refresh: Option<Joined<RefreshRun>>,
 }
 
 impl Authorized {
     fn guest() -> Authorized {
-        Authorized { token: None, refresh: None }
+        Authorized { session: None, refresh: None }
     }
 }
 
@@ -79,11 +80,28 @@ struct State {
 #[derive(Clone)]
 struct Live {
     session: Session,
-    claims: Claims,
     /// Unix milliseconds at which the token was received or loaded.
     received: u64,
     /// It came from the store and not from the server.
     loaded: bool,
+}
+
+/// How the state was changed, and what follows from it.
+#[derive(Clone, Copy)]
+enum Change {
+    None,
+    /// Nothing: the new session's token cannot be read.
+    Unreadable,
+    /// Another session, or none; the caller waits until it is stored.
+    Session,
+    /// As `Session`, but no caller waits: failures go to the log and to `on_storage_error`.
+    Quiet,
+    /// The same session's record or token; no caller waits.
+    Record,
+    /// What is known of it, which is not stored.
+    Told,
+    /// What is told later.
+    Stored,
 }
 
 /// What stands between a call and the server.
@@ -111,7 +129,7 @@ impl SessionState {
     /// Takes on a session that was handed over, at once: there is nothing to load. One that has expired by the local
     /// clock is loaded as any other, for the server must be asked first.
     pub(crate) fn adopt(&self, session: &Session, now: u64) {
-        let live = Live::new(session, now).filter(|live| !live.claims.expired(seconds(now)));
+        let live = Live::new(session, now).filter(|live| !live.expired(now));
         if live.is_some() {
             self.state.with(|s| (s.live, s.loaded) = (live, true));
         }
@@ -119,7 +137,7 @@ impl SessionState {
 
     /// The session, if one is live; local, without asking anyone.
     pub(crate) fn current(&self) -> Option<Session> {
-        self.state.with(|s| s.live.as_ref().map(|live| live.session.clone()))
+        self.state.with(|s| s.session())
     }
 
     /// Counts sessions; it changes with every sign-in, sign-out and end.
@@ -130,7 +148,7 @@ impl SessionState {
     /// Who is signed in, for realtime.
     pub(crate) fn viewer(&self) -> Viewer {
         self.state.with(|s| Viewer {
-            user: s.live.as_ref().and_then(|live| live.session.record.get_str("id")),
+            user: s.live.as_ref().and_then(|live| live.session.record_json().get_str("id")),
             generation: s.generation,
             ended: s.ended && self.credentials.is_none(),
         })
@@ -145,17 +163,17 @@ impl SessionState {
         let now = client.shared.runtime.now();
         let live = self.state.with(|s| {
             let live = s.live.as_ref()?;
-            Some((live.for_refresh(), live.action(now, s.last_refresh), s.generation))
+            Some((live.session.clone(), live.action(now, s.last_refresh), s.generation))
         });
-        let Some(((token, collection, refreshable), action, generation)) = live else { return Ok(()) };
+        let Some((session, action, generation)) = live else { return Ok(()) };
         if action == RefreshAction::Refresh {
             return self.refresh(client).await.map(|_| ());
         }
         // The others are asked for by the call itself, or cannot be.
-        if action != RefreshAction::None || !refreshable {
+        if action != RefreshAction::None || !is_refreshable(&session) {
             return Ok(());
         }
-        match ask(client, token, &collection).await {
+        match ask(client, session).await {
             Err(error) if ends_session(&error) => self.end(client, generation).await,
             answer => answer.map(|_| ()),
         }
@@ -178,24 +196,24 @@ impl SessionState {
                 return Err(Need::Work);
             }
             match &s.live {
-                Some(live) => Ok((live.action(now, s.last_refresh), live.session.token.clone())),
+                Some(live) => Ok((live.action(now, s.last_refresh), live.session.clone())),
                 None if anyone => Err(Need::Nothing(Authorized::guest())),
                 None if self.credentials.is_some() => Err(Need::Work),
                 None if s.ended => Err(Need::Refusal(session_expired())),
                 None => Err(Need::Nothing(Authorized::guest())),
             }
         });
-        let (action, token) = match action {
+        let (action, session) = match action {
             Ok(live) => live,
             Err(need) => return need,
         };
         match action {
             RefreshAction::None => {
                 let refresh = self.refreshing.current();
-                Need::Nothing(Authorized { token: Some(token), refresh })
+                Need::Nothing(Authorized { session: Some(session), refresh })
             }
             RefreshAction::Refresh => {
-                Need::Nothing(Authorized { token: Some(token), refresh: Some(self.refresh_beside(client)) })
+                Need::Nothing(Authorized { session: Some(session), refresh: Some(self.refresh_beside(client)) })
             }
             RefreshAction::AskFirst | RefreshAction::Ended if anyone => Need::Nothing(Authorized::guest()),
             RefreshAction::AskFirst | RefreshAction::Ended => Need::Work,
@@ -205,12 +223,12 @@ impl SessionState {
     /// The token if there is one that may be sent right now; asks and starts nothing.
     pub(crate) fn token_at_hand(&self, client: &Client) -> Authorized {
         let now = client.shared.runtime.now();
-        let token = self.state.with(|s| {
+        let session = self.state.with(|s| {
             let live = s.live.as_ref()?;
             let usable = matches!(live.action(now, s.last_refresh), RefreshAction::None | RefreshAction::Refresh);
-            usable.then(|| live.session.token.clone())
+            usable.then(|| live.session.clone())
         });
-        Authorized { token, refresh: None }
+        Authorized { session, refresh: None }
     }
 
     /// Loads the session, asks whether an expired one still lives, or signs in with the credentials: whatever stands
@@ -239,7 +257,7 @@ impl SessionState {
         let session = self.stored(client).await?;
         let live = session.as_ref().and_then(|session| Live::loaded(session, client.shared.runtime.now()));
         let lost = session.is_some() && live.is_none();
-        let ask = live.as_ref().is_some_and(|l| l.claims.expired(seconds(client.shared.runtime.now())));
+        let ask = live.as_ref().is_some_and(|live| live.expired(client.shared.runtime.now()));
         // A sign-in may have come first: then what was stored is of yesterday.
         let fresh = self.state.with(|s| {
             if s.loaded || s.generation > 0 {
@@ -260,18 +278,13 @@ impl SessionState {
                     s.live = None;
                     s.version += 1;
                 }
-                let session = s.live.as_ref().map(|live| live.session.clone());
-                s.news.push_back(AuthChange { event: AuthEvent::InitialSession, session });
+                s.note(AuthEvent::InitialSession);
                 if expired {
-                    s.news.push_back(AuthChange { event: AuthEvent::SessionExpired, session: None });
+                    s.note(AuthEvent::SessionExpired);
                 }
             }
         });
-        self.tell();
-        if expired {
-            self.persist_quietly(client).await;
-        }
-        Ok(())
+        self.follow(client, if expired { Change::Record } else { Change::Told }).await
     }
 
     /// What the store holds.
@@ -309,13 +322,11 @@ impl SessionState {
     /// A loaded session has expired by the local clock. Says whether the server agrees; where it cannot be asked, the
     /// session stays and every call asks again.
     async fn ask_at_load(&self, client: &Client) -> bool {
-        let Some((token, collection, refreshable)) = self.state.with(|s| s.live.as_ref().map(Live::for_refresh)) else {
-            return false;
-        };
-        if !refreshable {
+        let Some(session) = self.current() else { return false };
+        if !is_refreshable(&session) {
             return true;
         }
-        match ask(client, token, &collection).await {
+        match ask(client, session).await {
             Ok(answer) => {
                 let now = client.shared.runtime.now();
                 if let Some(live) = Live::new(&answer, now) {
@@ -326,7 +337,8 @@ impl SessionState {
                             s.version += 1;
                         }
                     });
-                    self.persist_quietly(client).await;
+                    // Failures are reported.
+                    drop(self.follow(client, Change::Stored).await);
                 }
                 false
             }
@@ -381,15 +393,14 @@ impl SessionState {
     async fn run_refresh(&self, client: &Client) -> RefreshRun {
         let now = client.shared.runtime.now();
         let start = self.state.with(|s| {
-            let live = s.live.as_ref()?.for_refresh();
+            let session = s.live.as_ref()?.session.clone();
             s.last_refresh = Some(now);
-            Some((live, s.generation))
+            Some((session, s.generation))
         });
-        let Some(((token, collection, _), generation)) = start else { return Ok(false) };
-        match ask(client, token, &collection).await {
+        let Some((session, generation)) = start else { return Ok(false) };
+        match ask(client, session).await {
             Ok(session) => {
-                self.replace(client, generation, &session, AuthEvent::TokenRefreshed);
-                self.persist_quietly(client).await;
+                self.replace(client, generation, &session).await?;
                 Ok(true)
             }
             Err(error) if ends_session(&error) => {
@@ -413,117 +424,141 @@ impl SessionState {
     ///
     /// # Errors
     /// Kind `Storage` where it could not be kept; it is live all the same.
-    pub(crate) async fn begin(&self, client: &Client, session: &Session) -> Result<(), Error> {
-        let now = client.shared.runtime.now();
-        let Some(live) = Live::new(session, now) else {
-            return Err(Error::decode("the server's token cannot be read", ""));
-        };
-        self.state.with(|s| {
+    pub(crate) fn begin<'a>(
+        &'a self,
+        client: &'a Client,
+        session: &Session,
+    ) -> impl Future<Output = Result<(), Error>> + use<'a> {
+        let live = Live::new(session, client.shared.runtime.now());
+        let change = self.state.with(|s| {
+            let Some(live) = live else { return Change::Unreadable };
             s.initial_first();
             s.renew();
             s.live = Some(live);
-            s.news.push_back(AuthChange { event: AuthEvent::SignedIn, session: Some(session.clone()) });
+            s.note(AuthEvent::SignedIn);
+            Change::Session
         });
-        self.changed();
-        self.persist(client).await
+        self.follow(client, change)
     }
 
     /// The user signs out.
     ///
     /// # Errors
     /// Kind `Storage` where the stored session could not be removed; the client is signed out all the same.
-    pub(crate) async fn sign_out(&self, client: &Client) -> Result<(), Error> {
+    pub(crate) fn sign_out<'a>(&'a self, client: &'a Client) -> impl Future<Output = Result<(), Error>> + use<'a> {
         self.state.with(|s| {
             s.initial_first();
             // A session that ended leaves a state that the sign-out ends as well.
             let had_one = s.live.take().is_some() || s.ended;
             s.renew();
             if had_one {
-                s.news.push_back(AuthChange { event: AuthEvent::SignedOut, session: None });
+                s.note(AuthEvent::SignedOut);
             }
         });
-        self.changed();
-        self.persist(client).await
+        self.follow(client, Change::Session)
     }
 
     /// The session of that generation has ended without a sign-out.
-    pub(crate) async fn end(&self, client: &Client, generation: u64) -> Result<(), Error> {
-        let ended = self.state.with(|s| {
+    pub(crate) fn end<'a>(
+        &'a self,
+        client: &'a Client,
+        generation: u64,
+    ) -> impl Future<Output = Result<(), Error>> + use<'a> {
+        let change = self.state.with(|s| {
             if s.generation != generation || s.live.is_none() {
-                return false;
+                return Change::None;
             }
             s.live = None;
             s.renew();
             s.ended = true;
-            s.news.push_back(AuthChange { event: AuthEvent::SessionExpired, session: None });
-            true
+            s.note(AuthEvent::SessionExpired);
+            Change::Quiet
         });
-        if ended {
-            self.changed();
-            self.persist_quietly(client).await;
-        }
-        Ok(())
+        self.follow(client, change)
     }
 
-    /// The session goes on with another token or record.
-    pub(crate) fn replace(&self, client: &Client, generation: u64, session: &Session, event: AuthEvent) {
-        let now = client.shared.runtime.now();
-        let Some(live) = Live::new(session, now) else { return };
+    /// The session goes on with another token.
+    fn replace<'a>(
+        &'a self,
+        client: &'a Client,
+        generation: u64,
+        session: &Session,
+    ) -> impl Future<Output = Result<(), Error>> + use<'a> {
+        let live = Live::new(session, client.shared.runtime.now());
         self.state.with(|s| {
-            if s.generation == generation && s.live.is_some() {
-                s.live = Some(live);
+            if live.is_some() && s.generation == generation && s.live.is_some() {
+                s.live = live;
                 s.version += 1;
-                s.news.push_back(AuthChange { event, session: Some(session.clone()) });
+                s.note(AuthEvent::TokenRefreshed);
             }
         });
-        self.tell();
+        self.follow(client, Change::Record)
     }
 
     /// The same user goes on with another token, because all earlier ones are dead.
     ///
     /// # Errors
     /// Kind `Storage` where it could not be kept; it is live all the same.
-    pub(crate) async fn continue_as(
-        &self,
-        client: &Client,
+    pub(crate) fn continue_as<'a>(
+        &'a self,
+        client: &'a Client,
         generation: u64,
         session: &Session,
-        event: AuthEvent,
-    ) -> Result<(), Error> {
-        let Some(live) = Live::new(session, client.shared.runtime.now()) else { return Ok(()) };
-        let current = self.state.with(|s| {
-            if s.generation != generation {
-                return false;
+    ) -> impl Future<Output = Result<(), Error>> + use<'a> {
+        let live = Live::new(session, client.shared.runtime.now());
+        let change = self.state.with(|s| {
+            if live.is_none() || s.generation != generation {
+                return Change::None;
             }
             s.renew();
-            s.live = Some(live);
-            s.news.push_back(AuthChange { event, session: Some(session.clone()) });
-            true
+            s.live = live;
+            s.note(AuthEvent::UserUpdated);
+            Change::Session
         });
-        if !current {
-            return Ok(());
-        }
-        self.changed();
-        self.persist(client).await
+        self.follow(client, change)
     }
 
     /// The signed-in user's own record was written. Keeps the session's record true.
-    pub(crate) async fn record_changed(&self, client: &Client, record: &Json) {
-        let session = self.state.with(|s| {
-            let live = s.live.as_mut()?;
-            let merged = merge(&live.session.record, record);
-            if merged == live.session.record {
-                return None;
+    pub(crate) fn record_changed<'a>(
+        &'a self,
+        client: &'a Client,
+        record: &Json,
+    ) -> impl Future<Output = Result<(), Error>> + use<'a> {
+        let change = self.state.with(|s| {
+            let Some(live) = &mut s.live else { return Change::None };
+            let merged = merge(live.session.record_json(), record);
+            if merged == *live.session.record_json() {
+                return Change::None;
             }
-            live.session.record = merged;
-            let session = live.session.clone();
+            live.session = live.session.with_record(merged);
             s.version += 1;
-            s.news.push_back(AuthChange { event: AuthEvent::UserUpdated, session: Some(session.clone()) });
-            Some(session)
+            s.note(AuthEvent::UserUpdated);
+            Change::Record
         });
-        if session.is_some() {
-            self.tell();
-            self.persist_quietly(client).await;
+        self.follow(client, change)
+    }
+
+    /// Tells what has changed, at once, and answers when it is stored. An error is the caller's, or is reported.
+    fn follow<'a>(&'a self, client: &'a Client, change: Change) -> impl Future<Output = Result<(), Error>> + use<'a> {
+        match change {
+            Change::Session | Change::Quiet => self.changed(),
+            Change::Record | Change::Told => self.tell(),
+            Change::None | Change::Unreadable | Change::Stored => {}
+        }
+        compact(self.stored_after(client, change))
+    }
+
+    async fn stored_after(&self, client: &Client, change: Change) -> Result<(), Error> {
+        match change {
+            Change::None | Change::Told => Ok(()),
+            Change::Unreadable => Err(Error::decode("the server's token cannot be read", "")),
+            Change::Session => self.persist(client).await,
+            Change::Quiet | Change::Record | Change::Stored => {
+                if let Err(error) = self.persist(client).await {
+                    self.report(client, &error);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -556,7 +591,7 @@ impl SessionState {
     }
 
     async fn write_store(&self) -> (u64, Result<(), Error>) {
-        let (version, session) = self.state.with(|s| (s.version, s.live.as_ref().map(|live| live.session.clone())));
+        let (version, session) = self.state.with(|s| (s.version, s.session()));
         let result = match session {
             Some(session) => self.store.save(session.to_stored()).await,
             None => self.store.clear().await,
@@ -567,13 +602,6 @@ impl SessionState {
         (version, result)
     }
 
-    /// For changes that no caller waits for: failures go to the log and to `on_storage_error`.
-    async fn persist_quietly(&self, client: &Client) {
-        if let Err(error) = self.persist(client).await {
-            self.report(client, &error);
-        }
-    }
-
     /// Adds a listener. Its first event is INITIAL_SESSION: at once if the session is loaded, else when it is.
     pub(crate) fn add_listener(&self, listener: Listener<AuthChange>) -> u64 {
         let (id, first) = self.state.with(|s| {
@@ -581,8 +609,7 @@ impl SessionState {
             let id = s.next_listener;
             let told = s.loaded;
             s.listeners.push((id, told, listener.clone()));
-            let session = s.live.as_ref().map(|live| live.session.clone());
-            (id, told.then_some(AuthChange { event: AuthEvent::InitialSession, session }))
+            (id, told.then(|| AuthChange { event: AuthEvent::InitialSession, session: s.session() }))
         });
         if let Some(first) = first {
             listener(&first);
@@ -630,9 +657,18 @@ impl State {
     fn initial_first(&mut self) {
         if !self.loaded {
             self.loaded = true;
-            let session = self.live.as_ref().map(|live| live.session.clone());
-            self.news.push_back(AuthChange { event: AuthEvent::InitialSession, session });
+            self.note(AuthEvent::InitialSession);
         }
+    }
+
+    fn session(&self) -> Option<Session> {
+        self.live.as_ref().map(|live| live.session.clone())
+    }
+
+    /// News for the listeners, of the session as it is now.
+    fn note(&mut self, event: AuthEvent) {
+        let session = self.session();
+        self.news.push_back(AuthChange { event, session });
     }
 
     /// Goes on with what the store holds. Says whether it is another session: what was asked for the old one means
@@ -643,7 +679,7 @@ impl State {
             (Some(_), None) => (AuthEvent::SignedOut, true),
             (Some(old), Some(new)) if old.user() == new.user() => {
                 let same_token = old.session.token() == new.session.token();
-                match (same_token, old.session.record == new.session.record) {
+                match (same_token, old.session.record_json() == new.session.record_json()) {
                     (true, true) => return false,
                     (false, true) => (AuthEvent::TokenRefreshed, false),
                     // Both change where the password did, and then all earlier tokens are dead.
@@ -658,8 +694,8 @@ impl State {
             self.version += 1;
         }
         self.saved = self.version;
-        self.news.push_back(AuthChange { event, session: live.as_ref().map(|live| live.session.clone()) });
         self.live = live;
+        self.note(event);
         renewed
     }
 
@@ -674,32 +710,27 @@ impl State {
 impl Live {
     /// None where the token cannot be read: it would be a guest's.
     fn new(session: &Session, now: u64) -> Option<Live> {
-        let claims = Claims::read(session.token.expose_secret())?;
-        Some(Live { session: session.clone(), claims, received: now, loaded: false })
+        session.claims()?;
+        Some(Live { session: session.clone(), received: now, loaded: false })
     }
 
     fn loaded(session: &Session, now: u64) -> Option<Live> {
         Live::new(session, now).map(|live| Live { loaded: true, ..live })
     }
 
+    fn expired(&self, now: u64) -> bool {
+        self.session.claims().is_some_and(|claims| claims.expired(seconds(now)))
+    }
+
     fn action(&self, now: u64, last_refresh: Option<u64>) -> RefreshAction {
-        refresh_action(&self.claims, seconds(self.received), self.loaded, seconds(now), last_refresh.map(seconds))
+        // There is no live session without claims.
+        let Some(claims) = self.session.claims() else { return RefreshAction::None };
+        refresh_action(claims, seconds(self.received), self.loaded, seconds(now), last_refresh.map(seconds))
     }
 
     /// Whose session it is: collection and id.
-    fn user(&self) -> (&Option<String>, &Option<String>) {
-        (&self.claims.collection_id, &self.claims.id)
-    }
-
-    /// The token, the collection to refresh it in, and whether it can be refreshed.
-    fn for_refresh(&self) -> (SecretString, String, bool) {
-        let collection = self
-            .claims
-            .collection_id
-            .clone()
-            .or_else(|| self.session.record.get_str("collectionName"))
-            .unwrap_or_default();
-        (self.session.token.clone(), collection, self.claims.refreshable)
+    fn user(&self) -> Option<(&Option<String>, &Option<String>)> {
+        self.session.claims().map(|claims| (&claims.collection_id, &claims.id))
     }
 }
 
@@ -719,10 +750,17 @@ fn sign_in(client: Client, credentials: Credentials) -> BoxFuture<'static, Resul
 }
 
 /// Asks the server for a new token.
-async fn ask(client: &Client, token: SecretString, collection: &str) -> Result<Session, Error> {
-    let mut call = Call::new(endpoints::AUTH_REFRESH, &[("c", collection)]);
-    call.identity = Identity::Token(token);
-    execute(client, call).await?.session()
+fn ask(client: &Client, session: Session) -> impl Future<Output = Result<Session, Error>> {
+    let named = session.claims().and_then(|claims| claims.collection_id.clone());
+    let collection = named.or_else(|| session.record_json().get_str("collectionName")).unwrap_or_default();
+    let mut call = Call::new(endpoints::AUTH_REFRESH, &[("c", &collection)]);
+    call.identity = Identity::Token(session);
+    let asking = execute(client, call);
+    compact(async move { asking.await?.session() })
+}
+
+fn is_refreshable(session: &Session) -> bool {
+    session.claims().is_some_and(|claims| claims.refreshable)
 }
 
 /// Only these answers say that a session is over; anything else says that the server could not tell.

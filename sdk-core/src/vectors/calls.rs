@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
 use super::{sessions::FakeRuntime, text, texts};
@@ -64,7 +63,7 @@ pub(super) fn headers(given: &Value, _: &Value) -> Result<Value, Error> {
 }
 
 /// The token that a call of that kind carries in that state of the session.
-fn token_of(client: &Client, runtime: &FakeRuntime, given: &Value) -> Result<Option<SecretString>, Error> {
+fn token_of(client: &Client, runtime: &FakeRuntime, given: &Value) -> Result<Option<Session>, Error> {
     let state = &client.session;
     let session = &given["session"];
     if let Some(token) = session["token"].as_str() {
@@ -84,13 +83,13 @@ fn token_of(client: &Client, runtime: &FakeRuntime, given: &Value) -> Result<Opt
     let caller = match given["call"].as_str().unwrap_or("ordinary") {
         "ordinary" => Caller::Rule,
         "open" => Caller::Anyone,
-        "question" => return Ok(Some(SecretString::from(text(session, "token").to_string()))),
+        "question" => return Ok(Some(Session::new(text(session, "token").to_string(), Json::null()))),
         other => panic!("{other}"),
     };
     // A call that must wait for the question first has at most the token that may be sent right now.
     Ok(match state.authorize(client, caller)? {
-        Some(authorized) => authorized.token,
-        None => state.token_at_hand(client).token,
+        Some(authorized) => authorized.session,
+        None => state.token_at_hand(client).session,
     })
 }
 

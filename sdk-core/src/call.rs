@@ -11,13 +11,14 @@ use alloc::{
 };
 use core::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use secrecy::ExposeSecret;
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{debug, debug_span, warn};
 
 use crate::{
     auth::{
@@ -30,7 +31,7 @@ use crate::{
     gate::{Pass, Probe},
     json::{FromJson, Json},
     retry::{Outcome, Verdict, backoff, retry_after, verdict},
-    runtime::{Race, Runtime, compact, race, random_fraction, within},
+    runtime::{BoxFuture, Runtime, compact, random_fraction, within},
     sync::Joined,
     transport::{Body, Failure, Headers, Method, Reading, Request, Response, TransportError},
     url::{Query, fill_path, redact},
@@ -70,7 +71,7 @@ pub(crate) enum Identity {
 /// A row of the endpoint table with its arguments.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: &'static Endpoint,
     pub(crate) params: Vec<(&'static str, String)>,
     /// The path of a custom route; empty for rows of the table.
     pub(crate) custom_path: String,
@@ -89,7 +90,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(endpoint: Endpoint, params: &[(&'static str, &str)]) -> Call {
+    pub(crate) fn new(endpoint: &'static Endpoint, params: &[(&'static str, &str)]) -> Call {
         Call {
             endpoint,
             params: params.iter().map(|(name, value)| (*name, (*value).to_string())).collect(),
@@ -126,7 +127,7 @@ impl Call {
 
     /// Health asks whether the instance is awake, so it neither waits for the gate nor for the session.
     fn passes_gate(&self) -> bool {
-        self.endpoint == endpoints::HEALTH
+        self.endpoint.number == endpoints::HEALTH.number
     }
 }
 
@@ -235,9 +236,13 @@ async fn run(client: &Client, mut call: Call) -> Result<Answer, Error> {
     };
     // Pinned where they are made, futures are not copied into each other: a large one would be, at every level.
     let result = {
-        let finish = pin!(run.finish());
-        // Entering and leaving a span at every poll is only worth it where somebody listens.
-        if span.is_disabled() { finish.await } else { finish.instrument(span).await }
+        let mut finish = pin!(run.finish());
+        poll_fn(|cx| {
+            // Entering and leaving a span at every poll is only worth it where somebody listens.
+            let _entered = (!span.is_disabled()).then(|| span.enter());
+            finish.as_mut().poll(cx)
+        })
+        .await
     };
     let result = result.map_err(|error| if run.unsure { error.with_unsure() } else { error });
     report.finish(run.attempts, &result);
@@ -263,25 +268,66 @@ struct Run<'a> {
     unsure: bool,
 }
 
+/// One request of a call, and what it is for.
+struct Turn {
+    limit: Option<Duration>,
+    /// A refresh that is under way and should be polled along.
+    refresh: Option<Joined<RefreshRun>>,
+    probe: Option<Probe>,
+    epoch: u64,
+    /// It asks health, in place of the call.
+    by_health: bool,
+}
+
+/// What follows from how a request ended.
+enum Next {
+    Done(Answer),
+    Again,
+    After(Duration),
+}
+
 impl Run<'_> {
     async fn finish(&mut self) -> Result<Answer, Error> {
+        let (client, runtime) = (self.client, &*self.client.shared.runtime);
         loop {
             // The session may have to be loaded, asked for or signed in first. Those are calls of their own that may
             // have to wait at the gate, so they are never made while this call holds the turn to probe.
             let ready = self.authorized()?;
             if ready.is_none() {
-                self.prepare_session().await?;
+                let limit = self.clock.prepare_limit();
+                self.clock.hold();
+                let prepared = within(runtime, limit, client.session.prepare(client)).await;
+                self.clock.resume();
+                prepared.unwrap_or_else(|| Err(self.out_of_time()))?;
             }
-            let (pass, authorized) = match (self.open_gate(), ready) {
-                (Some(pass), Some(authorized)) => (pass, authorized),
-                _ => {
-                    let pass = self.pass_gate().await?;
-                    let Some(authorized) = self.authorized()? else { continue };
-                    (pass, authorized)
+            let (pass, ready) = match self.open_gate() {
+                Some(pass) => (pass, ready),
+                None => {
+                    // Time spent here does not count against the default deadline.
+                    self.clock.pause();
+                    let wait = wait_at_gate(client, self.ticket, self.call.body.repeatable());
+                    let waited = within(runtime, Some(self.clock.wait_limit()), wait).await;
+                    let pass = waited.ok_or_else(|| self.out_of_time())?;
+                    if matches!(pass, Pass::Open { .. }) {
+                        self.clock.resume();
+                    }
+                    (pass, None)
                 }
             };
-            if let Some(answer) = self.attempt(pass, authorized).await? {
-                return Ok(answer);
+            // Meanwhile the session may have become another.
+            let authorized = match ready {
+                Some(authorized) => authorized,
+                None => match self.authorized()? {
+                    Some(authorized) => authorized,
+                    None => continue,
+                },
+            };
+            let Some((request, mut turn)) = self.turn(pass, authorized)? else { continue };
+            let sent = self.send_in_time(request, &mut turn).await?;
+            match self.settle(sent, turn)? {
+                Next::Done(answer) => return Ok(answer),
+                Next::Again => {}
+                Next::After(wait) => runtime.sleep(wait).await,
             }
         }
     }
@@ -300,16 +346,6 @@ impl Run<'_> {
         }
     }
 
-    /// Prepares the session, within an explicit deadline.
-    async fn prepare_session(&mut self) -> Result<(), Error> {
-        let limit = self.clock.prepare_limit();
-        self.clock.hold();
-        let preparing = Box::pin(self.client.session.prepare(self.client));
-        let prepared = within(&*self.client.shared.runtime, limit, preparing).await;
-        self.clock.resume();
-        prepared.unwrap_or_else(|| Err(self.out_of_time()))
-    }
-
     /// The gate's leave, where there is nothing to wait for.
     fn open_gate(&mut self) -> Option<Pass> {
         if self.call.passes_gate() {
@@ -320,29 +356,14 @@ impl Run<'_> {
         Some(pass)
     }
 
-    /// Waits for the gate. Time spent here does not count against the default deadline.
-    async fn pass_gate(&mut self) -> Result<Pass, Error> {
-        if let Some(pass) = self.open_gate() {
-            return Ok(pass);
-        }
-        self.clock.pause();
-        let wait = wait_at_gate(self.client, self.ticket, self.call.body.repeatable());
-        let Some(pass) = within(&*self.client.shared.runtime, Some(self.clock.wait_limit()), wait).await else {
-            return Err(self.out_of_time());
-        };
-        if matches!(pass, Pass::Open { .. }) {
-            self.clock.resume();
-        }
-        Ok(pass)
-    }
-
-    /// One request, and what follows from how it ended: an answer, an error, or none for another round.
-    async fn attempt(&mut self, pass: Pass, authorized: Authorized) -> Result<Option<Answer>, Error> {
+    /// What is sent next, and how long it may take; none where the turn to probe was lost.
+    fn turn(&mut self, pass: Pass, mut authorized: Authorized) -> Result<Option<(Request, Turn)>, Error> {
         let (limit, probe, epoch) = match pass {
-            Pass::Probe(probe) if !self.call.body.repeatable() => return Box::pin(self.probe_by_health(probe)).await,
             Pass::Probe(probe) => (Some(self.clock.probe_limit()), Some(probe), 0),
             Pass::Open { epoch } => (self.clock.attempt_limit(), None, epoch),
         };
+        // Where only calls wait whose bodies can be sent once, one of them asks health in place of its own.
+        let by_health = probe.is_some() && !self.call.body.repeatable();
         if probe.as_ref().is_some_and(|probe| !probe.asks(self.clock.asks_until())) {
             return Ok(None);
         }
@@ -350,31 +371,58 @@ impl Run<'_> {
         if limit.is_some_and(|left| left.is_zero()) {
             return Err(self.out_of_time());
         }
-        let outcome = self.send_in_time(limit, authorized).await?;
-        self.settle(outcome, probe, epoch).await
+        let mut request = if by_health {
+            authorized = self.client.session.token_at_hand(self.client);
+            let url = self.client.shared.url(endpoints::HEALTH.path, &Query::new())?;
+            Request::new(endpoints::HEALTH.method, url)
+        } else {
+            self.attempts += 1;
+            self.request()
+        };
+        request.headers = headers(self.client, &request.headers, authorized.session.as_ref());
+        Ok(Some((request, Turn { limit, refresh: authorized.refresh, probe, epoch, by_health })))
     }
 
-    /// Sends within the time that is left.
-    async fn send_in_time(&mut self, limit: Option<Duration>, authorized: Authorized) -> Result<Sent, Error> {
-        let runtime = self.client.shared.runtime.clone();
-        let stall = self.clock.stall_limit(&self.call).map(|limit| (limit, self.call.body.clone()));
-        let mut still = false;
-        let result = {
-            let once = pin!(send_once(self, authorized));
-            let sending = within(&*runtime, limit, once);
-            match stall {
-                None => sending.await,
-                Some((stall, body)) => match race(sending, stalled(&*runtime, &body, stall)).await {
-                    Race::First(result) => result,
-                    Race::Second(()) => {
-                        still = true;
-                        None
-                    }
-                },
-            }
+    /// The call as it is sent, but for the headers of every call.
+    fn request(&self) -> Request {
+        let mut request = Request::new(self.call.endpoint.method, self.url.clone());
+        request.headers = self.call.headers.clone();
+        request.body = self.call.body.clone();
+        request.reading = match (self.call.streamed, self.call.verbatim) {
+            (true, _) => Reading::Stream,
+            (false, true) => Reading::Text,
+            (false, false) => Reading::Value,
         };
-        result.ok_or_else(|| {
-            self.unsure = true;
+        request
+    }
+
+    /// Sends within the time that is left, and polls a refresh that is under way along.
+    async fn send_in_time(&mut self, request: Request, turn: &mut Turn) -> Result<Sent, Error> {
+        let runtime = &*self.client.shared.runtime;
+        let outcome = {
+            let mut sending = pin!(exchange(self.client, self.call.streamed && !turn.by_health, request));
+            let stall = self.clock.stall_limit(&self.call).filter(|_| !turn.by_health);
+            let mut stall = stall.map(|limit| Stall::new(&self.call.body, limit));
+            let mut timer = None;
+            poll_fn(|cx| {
+                turn.refresh.take_if(|refresh| pin!(refresh).poll(cx).is_ready());
+                if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(sent));
+                }
+                if let Some(limit) = turn.limit
+                    && timer.get_or_insert_with(|| runtime.sleep(limit)).as_mut().poll(cx).is_ready()
+                {
+                    return Poll::Ready(Err(false));
+                }
+                match &mut stall {
+                    Some(stall) => stall.poll(runtime, cx).map(|()| Err(true)),
+                    None => Poll::Pending,
+                }
+            })
+            .await
+        };
+        outcome.map_err(|still| {
+            self.unsure |= !turn.by_health;
             if still && !self.clock.is_asleep() {
                 return self.describe(Error::new(ErrorKind::Timeout, "the transfer made no progress"));
             }
@@ -383,7 +431,12 @@ impl Run<'_> {
     }
 
     /// Decides what an outcome means for this call and for the gate.
-    async fn settle(&mut self, sent: Sent, probe: Option<Probe>, epoch: u64) -> Result<Option<Answer>, Error> {
+    fn settle(&mut self, sent: Sent, turn: Turn) -> Result<Next, Error> {
+        let Turn { probe, epoch, .. } = turn;
+        let probe = match probe {
+            Some(probe) if turn.by_health => return self.settle_health(sent, probe),
+            probe => probe,
+        };
         let verdict = verdict(sent.outcome(), self.call.harmless());
         self.unsure |= sent.is_unsure();
         if verdict == Verdict::Asleep && !self.call.passes_gate() {
@@ -408,20 +461,20 @@ impl Run<'_> {
                 let said = sent.retry_after().filter(|wait| !wait.is_zero());
                 let wait = said.unwrap_or_else(|| backoff(self.throttled, self.random()));
                 self.throttled += 1;
-                self.wait_or(wait, sent).await
+                self.wait_or(wait, sent)
             }
             Verdict::Lost if allowed && self.lost < retries => {
                 let wait = backoff(self.lost, self.random());
                 self.lost += 1;
-                self.wait_or(wait, sent).await
+                self.wait_or(wait, sent)
             }
-            _ => sent.finish(self).map(Some),
+            _ => sent.finish(self).map(Next::Done),
         }
     }
 
     /// 503 or a refused connection: closes the gate, and queues again if the call can be repeated. However long the
     /// server says to wait: at least once in a cold-start time it is asked, so no later call is locked out for hours.
-    fn asleep(&mut self, sent: Sent, probe: Option<Probe>, epoch: u64) -> Result<Option<Answer>, Error> {
+    fn asleep(&mut self, sent: Sent, probe: Option<Probe>, epoch: u64) -> Result<Next, Error> {
         let (now, delay, random) = (self.client.shared.runtime.uptime(), sent.retry_after(), self.random());
         let pause = delay.map(|delay| delay.min(self.clock.cold_start));
         match probe {
@@ -431,32 +484,13 @@ impl Run<'_> {
         debug!(attempts = self.attempts, "the instance is asleep");
         self.clock.note_asleep(delay);
         if !self.call.body.replayable() {
-            return sent.finish(self).map(Some);
+            return sent.finish(self).map(Next::Done);
         }
-        Ok(None)
+        Ok(Next::Again)
     }
 
-    /// Only calls wait whose bodies can be sent once: one of them asks the health endpoint in place of its own.
-    async fn probe_by_health(&mut self, probe: Probe) -> Result<Option<Answer>, Error> {
-        let health = Call::new(endpoints::HEALTH, &[]);
-        let url = self.client.shared.url(endpoints::HEALTH.path, &Query::new())?;
-        let mut asking = Run {
-            client: self.client,
-            clock: Clock::new(self.client, &health),
-            call: health,
-            url,
-            ticket: self.ticket,
-            attempts: 0,
-            throttled: 0,
-            lost: 0,
-            unsure: false,
-        };
-        if !probe.asks(self.clock.asks_until()) {
-            return Ok(None);
-        }
-        let limit = Some(self.clock.probe_limit());
-        let authorized = self.client.session.token_at_hand(self.client);
-        let Ok(sent) = asking.send_in_time(limit, authorized).await else { return Err(self.out_of_time()) };
+    /// What the answer of health means for the gate. The call itself has another round.
+    fn settle_health(&mut self, sent: Sent, probe: Probe) -> Result<Next, Error> {
         match (verdict(sent.outcome(), true), &sent) {
             (Verdict::Asleep, _) => return self.asleep(sent, Some(probe), 0),
             (Verdict::Lost, Sent::Failed(_)) => {
@@ -466,19 +500,18 @@ impl Run<'_> {
             (_, Sent::Failed(error)) => return Err(self.describe(Error::from(error.clone()))),
             _ => probe.answered(),
         }
-        Ok(None)
+        Ok(Next::Again)
     }
 
-    /// Sleeps before another round; where that would pass the deadline, the last answer stands.
-    async fn wait_or(&mut self, wait: Duration, sent: Sent) -> Result<Option<Answer>, Error> {
+    /// Another round after a while; where that would pass the deadline, the last answer stands.
+    fn wait_or(&mut self, wait: Duration, sent: Sent) -> Result<Next, Error> {
         // A transfer has no deadline, but waiting is no progress.
         let left = self.clock.attempt_limit().or_else(|| self.clock.stall_limit(&self.call));
         if left.is_some_and(|left| left <= wait) {
-            return sent.finish(self).map(Some);
+            return sent.finish(self).map(Next::Done);
         }
         debug!(attempts = self.attempts, wait_ms = millis(wait), "trying again");
-        self.client.shared.runtime.sleep(wait).await;
-        Ok(None)
+        Ok(Next::After(wait))
     }
 
     fn random(&self) -> u32 {
@@ -507,22 +540,46 @@ impl Run<'_> {
 /// Waits until the gate is open, or until it is this call's turn to ask and the delay is over.
 async fn wait_at_gate(client: &Client, ticket: u64, can_probe: bool) -> Pass {
     let (gate, runtime) = (&client.shared.gate, &client.shared.runtime);
-    loop {
-        let mut pass = pin!(gate.pass(ticket, can_probe));
-        let probe = loop {
-            let (step, patience) = gate.patience(runtime.uptime());
-            match race(pass.as_mut(), runtime.sleep(patience)).await {
-                Race::First(Pass::Probe(probe)) => break probe,
-                Race::First(open) => return open,
-                Race::Second(()) => gate.overdue(step),
+    let mut place = gate.pass(ticket, can_probe);
+    let mut turn: Option<Probe> = None;
+    let mut timer = None;
+    poll_fn(move |cx| {
+        loop {
+            match &turn {
+                None => match Pin::new(&mut place).poll(cx) {
+                    Poll::Ready(Pass::Probe(probe)) => {
+                        (turn, timer) = (Some(probe), None);
+                        continue;
+                    }
+                    Poll::Ready(open) => return Poll::Ready(open),
+                    Poll::Pending => {}
+                },
+                // While it sleeps, health may have opened the gate.
+                Some(probe) if pin!(probe.lost()).poll(cx).is_ready() => {
+                    (turn, timer) = (None, None);
+                    continue;
+                }
+                Some(_) => {}
             }
-        };
-        let delay = probe.at().saturating_sub(runtime.uptime());
-        // While it sleeps, health may have opened the gate.
-        if let Race::Second(()) = race(probe.lost(), runtime.sleep(delay)).await {
-            return Pass::Probe(probe);
+            let (step, sleeping) = timer.get_or_insert_with(|| {
+                let now = runtime.uptime();
+                let (step, time) = match &turn {
+                    None => gate.patience(now),
+                    Some(probe) => (0, probe.at().saturating_sub(now)),
+                };
+                (step, runtime.sleep(time))
+            });
+            if sleeping.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match turn.take() {
+                Some(probe) => return Poll::Ready(Pass::Probe(probe)),
+                None => gate.overdue(*step),
+            }
+            timer = None;
         }
-    }
+    })
+    .await
 }
 
 /// How an attempt ended.
@@ -579,22 +636,6 @@ fn asleep_kind(error: TransportError) -> Error {
     let refused = error.failure() == Failure::Refused;
     let error = Error::from(error);
     if refused { error.with_kind(ErrorKind::InstanceUnavailable) } else { error }
-}
-
-/// Signs, sends and reads one request.
-async fn send_once(run: &mut Run<'_>, authorized: Authorized) -> Sent {
-    let client = run.client;
-    let mut request = Request::new(run.call.endpoint.method, run.url.clone());
-    request.headers = headers(client, &run.call.headers, authorized.session.as_ref());
-    request.body = run.call.body.clone();
-    request.reading = match (run.call.streamed, run.call.verbatim) {
-        (true, _) => Reading::Stream,
-        (false, true) => Reading::Text,
-        (false, false) => Reading::Value,
-    };
-    run.attempts += 1;
-    let exchange = pin!(exchange(client, run.call.streamed, request));
-    alongside(exchange, authorized.refresh).await
 }
 
 /// Refuses what would end a header field early, or begin another one.
@@ -712,31 +753,40 @@ pub(crate) async fn read_all(mut response: Response, max: usize) -> Result<Bytes
     Ok(chunks.concat().into())
 }
 
-/// Polls `side` along with `main`, and is done when `main` is.
-async fn alongside<T>(main: impl Future<Output = T>, side: Option<Joined<RefreshRun>>) -> T {
-    let Some(side) = side else { return main.await };
-    let (mut main, mut side) = (pin!(main), pin!(side));
-    let mut side_done = false;
-    poll_fn(move |cx| {
-        if !side_done {
-            side_done = side.as_mut().poll(cx).is_ready();
-        }
-        main.as_mut().poll(cx)
-    })
-    .await
+/// Watches an upload. It has stalled when it made no progress for `limit`, give or take an eighth of it. When all its
+/// bytes are in the system's buffers nobody sees how fast they leave: the rest, and the answer, may take four times as
+/// long.
+struct Stall<'a> {
+    body: &'a Body,
+    limit: Duration,
+    start: u64,
+    seen: u64,
+    still: u32,
+    timer: Option<BoxFuture<'static, ()>>,
 }
 
-/// Completes when an upload has made no progress for `limit`, give or take an eighth of it. When all its bytes are in
-/// the system's buffers nobody sees how fast they leave: the rest, and the answer, may take four times as long.
-async fn stalled(runtime: &dyn Runtime, body: &Body, limit: Duration) {
-    let (start, length) = (taken(body), length(body));
-    let (mut seen, mut still) = (start, 0);
-    let all_taken = |sent: u64| length.is_some_and(|length| length > 0 && sent.saturating_sub(start) >= length);
-    while still < if all_taken(seen) { 32 } else { 8 } {
-        runtime.sleep(limit / 8).await;
-        let sent = taken(body);
-        still = if sent == seen { still + 1 } else { 0 };
-        seen = sent;
+impl Stall<'_> {
+    fn new(body: &Body, limit: Duration) -> Stall<'_> {
+        let start = taken(body);
+        Stall { body, limit, start, seen: start, still: 0, timer: None }
+    }
+
+    fn poll(&mut self, runtime: &dyn Runtime, cx: &mut Context<'_>) -> Poll<()> {
+        let all = length(self.body).filter(|length| *length > 0);
+        loop {
+            let all_taken = all.is_some_and(|all| self.seen.saturating_sub(self.start) >= all);
+            if self.still >= if all_taken { 32 } else { 8 } {
+                return Poll::Ready(());
+            }
+            let timer = self.timer.get_or_insert_with(|| runtime.sleep(self.limit / 8));
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.timer = None;
+            let sent = taken(self.body);
+            self.still = if sent == self.seen { self.still + 1 } else { 0 };
+            self.seen = sent;
+        }
     }
 }
 
@@ -986,11 +1036,11 @@ pub(crate) async fn execute_json<T: FromJson>(client: Client, call: Call) -> Res
 }
 
 /// A call whose answer says nothing, as an [`Action`](crate::action::Action) runs it.
-pub(crate) fn nothing(client: Client, call: Call) -> crate::runtime::BoxFuture<'static, Result<(), Error>> {
+pub(crate) fn nothing(client: Client, call: Call) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(async move { execute(&client, call).await?.nothing() })
 }
 
 /// [`execute_json`] in a box, as an [`Action`](crate::action::Action) runs it.
-pub(crate) fn decode<T: FromJson>(client: Client, call: Call) -> crate::runtime::BoxFuture<'static, Result<T, Error>> {
+pub(crate) fn decode<T: FromJson>(client: Client, call: Call) -> BoxFuture<'static, Result<T, Error>> {
     Box::pin(execute_json(client, call))
 }

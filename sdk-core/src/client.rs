@@ -351,7 +351,7 @@ impl Client {
     /// # }
     /// ```
     pub fn health(&self) -> Action<Health> {
-        Action::new(self, Call::new(endpoints::HEALTH, &[]), decode::<Health>)
+        Action::new(self, Call::new(&endpoints::HEALTH, &[]), decode::<Health>)
     }
 
     /// A client with a session of its own, on the same connections, gate and options: servers use one for each
@@ -527,7 +527,7 @@ fn row_call(number: u8, params: &[&str]) -> Call {
     };
     let names = row.path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
     let pairs: Vec<(&'static str, &str)> = names.zip(params.iter().copied()).collect();
-    Call::new(*row, &pairs)
+    Call::new(row, &pairs)
 }
 
 /// A path of one's own: on this instance, without dots that would lead elsewhere.

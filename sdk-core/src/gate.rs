@@ -12,7 +12,8 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::{
     future::{Future, poll_fn},
-    task::{Poll, Waker},
+    pin::Pin,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -124,9 +125,8 @@ impl Gate {
 
     /// Waits until the gate is open or the caller becomes the probe. `can_probe`: its body can be sent again; calls
     /// that cannot are asked last, and ask by other means than their body.
-    pub(crate) fn pass(self: &Arc<Self>, ticket: u64, can_probe: bool) -> impl Future<Output = Pass> + use<> {
-        let place = Place { gate: self.clone(), ticket };
-        poll_fn(move |cx| place.gate.poll_pass(place.ticket, can_probe, cx.waker()))
+    pub(crate) fn pass(self: &Arc<Self>, ticket: u64, can_probe: bool) -> Place {
+        Place { gate: self.clone(), ticket, can_probe }
     }
 
     fn poll_pass(self: &Arc<Self>, ticket: u64, can_probe: bool, waker: &Waker) -> Poll<Pass> {
@@ -294,9 +294,18 @@ impl Closed {
 }
 
 /// A call's place in the queue; given up when the call goes away.
-struct Place {
+pub(crate) struct Place {
     gate: Arc<Gate>,
     ticket: u64,
+    can_probe: bool,
+}
+
+impl Future for Place {
+    type Output = Pass;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pass> {
+        self.gate.poll_pass(self.ticket, self.can_probe, cx.waker())
+    }
 }
 
 impl Drop for Place {

@@ -57,7 +57,7 @@ impl Backups {
     /// # }
     /// ```
     pub fn get_full_list(&self) -> Action<Vec<BackupFile>> {
-        Action::new(&self.client, Call::new(endpoints::BACKUPS_LIST, &[]), decode::<Vec<BackupFile>>)
+        Action::new(&self.client, Call::new(&endpoints::BACKUPS_LIST, &[]), decode::<Vec<BackupFile>>)
     }
 
     /// Makes a backup. `name` is its key: lower-case letters, digits, `-` and `_`, and `.zip` at the end; for an empty
@@ -77,7 +77,7 @@ impl Backups {
     /// # }
     /// ```
     pub fn create(&self, name: &str) -> Action<()> {
-        Action::new(&self.client, call_with(endpoints::BACKUPS_CREATE, [("name", Json::string(name))]), nothing)
+        Action::new(&self.client, call_with(&endpoints::BACKUPS_CREATE, [("name", Json::string(name))]), nothing)
     }
 
     /// Uploads a backup. The name of the file becomes its key. There is no limit to its size.
@@ -93,7 +93,7 @@ impl Backups {
     /// # }
     /// ```
     pub fn upload(&self, source: FileSource) -> Action<()> {
-        let mut call = Call::new(endpoints::BACKUPS_UPLOAD, &[]);
+        let mut call = Call::new(&endpoints::BACKUPS_UPLOAD, &[]);
         call.body = Body::Multipart(Form::of_files(Vec::from([FilePart { field: "file".to_string(), source }])));
         Action::new(&self.client, call, nothing)
     }
@@ -110,7 +110,7 @@ impl Backups {
     /// # }
     /// ```
     pub fn download(&self, key: &str) -> Download {
-        Download::new(&self.client, Call::new(endpoints::BACKUPS_DOWNLOAD, &[("key", key)])).protected()
+        Download::new(&self.client, Call::new(&endpoints::BACKUPS_DOWNLOAD, &[("key", key)])).protected()
     }
 
     /// Deletes a backup.
@@ -125,7 +125,7 @@ impl Backups {
     /// # }
     /// ```
     pub fn delete(&self, key: &str) -> Action<()> {
-        Action::new(&self.client, Call::new(endpoints::BACKUPS_DELETE, &[("key", key)]), nothing)
+        Action::new(&self.client, Call::new(&endpoints::BACKUPS_DELETE, &[("key", key)]), nothing)
     }
 
     /// Replaces all data by that of a backup.
@@ -145,7 +145,7 @@ impl Backups {
     /// # }
     /// ```
     pub fn restore(&self, key: &str) -> Action<()> {
-        Action::new(&self.client, Call::new(endpoints::BACKUPS_RESTORE, &[("key", key)]), nothing)
+        Action::new(&self.client, Call::new(&endpoints::BACKUPS_RESTORE, &[("key", key)]), nothing)
     }
 
     /// The URL of a backup, for a browser or another program. `token` is a file token of a superuser (see
@@ -163,7 +163,7 @@ impl Backups {
     /// # Ok::<(), picobase::Error>(())
     /// ```
     pub fn get_download_url(&self, key: &str, token: &str) -> Result<String, Error> {
-        let mut call = Call::new(endpoints::BACKUPS_DOWNLOAD, &[("key", key)]);
+        let mut call = Call::new(&endpoints::BACKUPS_DOWNLOAD, &[("key", key)]);
         call.query.set("token", token);
         Ok(self.client.shared.peek_address()?.join(&call.path()?, &call.query))
     }

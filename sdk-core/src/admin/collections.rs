@@ -61,7 +61,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn get_list<T: FromJson>(&self, page: u32, per_page: u32) -> Action<ListResult<T>> {
-        let mut call = Call::new(endpoints::COLLECTIONS_LIST, &[]);
+        let mut call = Call::new(&endpoints::COLLECTIONS_LIST, &[]);
         call.query.set("page", page).set("perPage", per_page);
         Action::new(&self.client, call, decode::<ListResult<T>>)
     }
@@ -76,7 +76,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn get_full_list<T: FromJson>(&self) -> Action<Vec<T>> {
-        Action::new(&self.client, Call::new(endpoints::COLLECTIONS_LIST, &[]), full_list::<T>)
+        Action::new(&self.client, Call::new(&endpoints::COLLECTIONS_LIST, &[]), full_list::<T>)
     }
 
     /// The first collection that a filter finds.
@@ -91,7 +91,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn get_first_list_item<T: FromJson>(&self, filter: &str) -> Action<T> {
-        let mut call = Call::new(endpoints::COLLECTIONS_LIST, &[]);
+        let mut call = Call::new(&endpoints::COLLECTIONS_LIST, &[]);
         call.query.set("page", 1).set("perPage", 1).set("skipTotal", true).set("filter", filter);
         Action::new(&self.client, call, first::<T>)
     }
@@ -109,7 +109,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn get_one<T: FromJson>(&self, name: &str) -> Action<T> {
-        Action::new(&self.client, Call::new(endpoints::COLLECTIONS_ONE, &[("c", name)]), decode::<T>)
+        Action::new(&self.client, Call::new(&endpoints::COLLECTIONS_ONE, &[("c", name)]), decode::<T>)
     }
 
     /// Creates a collection.
@@ -130,7 +130,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn create<T: FromJson>(&self, body: &(impl ToJson + ?Sized)) -> Action<T> {
-        Action::new(&self.client, Call::new(endpoints::COLLECTIONS_CREATE, &[]), decode::<T>).body(body)
+        Action::new(&self.client, Call::new(&endpoints::COLLECTIONS_CREATE, &[]), decode::<T>).body(body)
     }
 
     /// Changes a collection: what is in `body` and nothing else. Where `fields` is in it, it is the whole list: fields
@@ -147,7 +147,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn update<T: FromJson>(&self, name: &str, body: &(impl ToJson + ?Sized)) -> Action<T> {
-        Action::new(&self.client, Call::new(endpoints::COLLECTIONS_UPDATE, &[("c", name)]), decode::<T>).body(body)
+        Action::new(&self.client, Call::new(&endpoints::COLLECTIONS_UPDATE, &[("c", name)]), decode::<T>).body(body)
     }
 
     /// Deletes a collection and all its records and files.
@@ -162,7 +162,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn delete(&self, name: &str) -> Action<()> {
-        Action::new(&self.client, Call::new(endpoints::COLLECTIONS_DELETE, &[("c", name)]), nothing)
+        Action::new(&self.client, Call::new(&endpoints::COLLECTIONS_DELETE, &[("c", name)]), nothing)
     }
 
     /// Deletes all records of a collection, with their files, and what cascades from them. The collection stays.
@@ -174,7 +174,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn truncate(&self, name: &str) -> Action<()> {
-        Action::new(&self.client, Call::new(endpoints::COLLECTIONS_TRUNCATE, &[("c", name)]), nothing)
+        Action::new(&self.client, Call::new(&endpoints::COLLECTIONS_TRUNCATE, &[("c", name)]), nothing)
     }
 
     /// Creates and changes collections to be as in this list. With `delete_missing` all others, and all fields that the
@@ -191,7 +191,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn import(&self, collections: &(impl ToJson + ?Sized), delete_missing: bool) -> Action<()> {
-        let mut call = Call::new(endpoints::COLLECTIONS_IMPORT, &[]);
+        let mut call = Call::new(&endpoints::COLLECTIONS_IMPORT, &[]);
         match collections.to_json() {
             Ok(list) => {
                 let members = [("collections", list), ("deleteMissing", Json::bool(delete_missing))];
@@ -212,7 +212,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn get_scaffolds<T: FromJson>(&self) -> Action<T> {
-        Action::new(&self.client, Call::new(endpoints::COLLECTIONS_SCAFFOLDS, &[]), decode::<T>)
+        Action::new(&self.client, Call::new(&endpoints::COLLECTIONS_SCAFFOLDS, &[]), decode::<T>)
     }
 
     /// The OAuth2 providers that the server knows (0.37 and newer, where it counts as experimental). Those that a
@@ -227,7 +227,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn get_oauth2_providers(&self) -> Action<Vec<OAuth2ProviderInfo>> {
-        let call = Call::new(endpoints::COLLECTIONS_OAUTH2_PROVIDERS, &[]);
+        let call = Call::new(&endpoints::COLLECTIONS_OAUTH2_PROVIDERS, &[]);
         Action::new(&self.client, call, decode::<Vec<OAuth2ProviderInfo>>)
     }
 
@@ -245,7 +245,7 @@ impl Collections {
     /// # }
     /// ```
     pub fn dry_run_view<T: FromJson>(&self, query: &str) -> Action<T> {
-        let call = call_with(endpoints::COLLECTIONS_DRY_RUN_VIEW, [("query", Json::string(query))]);
+        let call = call_with(&endpoints::COLLECTIONS_DRY_RUN_VIEW, [("query", Json::string(query))]);
         Action::new(&self.client, call, decode::<T>)
     }
 }

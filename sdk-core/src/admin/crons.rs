@@ -47,7 +47,7 @@ impl Crons {
     /// # }
     /// ```
     pub fn get_full_list(&self) -> Action<Vec<CronJob>> {
-        Action::new(&self.client, Call::new(endpoints::CRONS_LIST, &[]), decode::<Vec<CronJob>>)
+        Action::new(&self.client, Call::new(&endpoints::CRONS_LIST, &[]), decode::<Vec<CronJob>>)
     }
 
     /// Starts a job now. The server answers when it has started, not when it is done.
@@ -62,6 +62,6 @@ impl Crons {
     /// # }
     /// ```
     pub fn run(&self, id: &str) -> Action<()> {
-        Action::new(&self.client, Call::new(endpoints::CRONS_RUN, &[("id", id)]), nothing)
+        Action::new(&self.client, Call::new(&endpoints::CRONS_RUN, &[("id", id)]), nothing)
     }
 }

@@ -57,7 +57,7 @@ impl Logs {
     /// # }
     /// ```
     pub fn get_list<T: FromJson>(&self, page: u32, per_page: u32) -> Action<ListResult<T>> {
-        let mut call = Call::new(endpoints::LOGS_LIST, &[]);
+        let mut call = Call::new(&endpoints::LOGS_LIST, &[]);
         call.query.set("page", page).set("perPage", per_page);
         Action::new(&self.client, call, decode::<ListResult<T>>)
     }
@@ -74,7 +74,7 @@ impl Logs {
     /// # }
     /// ```
     pub fn get_one<T: FromJson>(&self, id: &str) -> Action<T> {
-        Action::new(&self.client, Call::new(endpoints::LOGS_ONE, &[("id", id)]), decode::<T>)
+        Action::new(&self.client, Call::new(&endpoints::LOGS_ONE, &[("id", id)]), decode::<T>)
     }
 
     /// How many entries there are of each hour; hours without any are left out. Narrow it with the query parameter
@@ -89,7 +89,7 @@ impl Logs {
     /// # }
     /// ```
     pub fn get_stats(&self) -> Action<Vec<HourlyStats>> {
-        Action::new(&self.client, Call::new(endpoints::LOGS_STATS, &[]), decode::<Vec<HourlyStats>>)
+        Action::new(&self.client, Call::new(&endpoints::LOGS_STATS, &[]), decode::<Vec<HourlyStats>>)
     }
 
     /// Deletes all entries (server 0.40 and newer).
@@ -101,6 +101,6 @@ impl Logs {
     /// # }
     /// ```
     pub fn delete_all(&self) -> Action<()> {
-        Action::new(&self.client, Call::new(endpoints::LOGS_DELETE, &[]), nothing)
+        Action::new(&self.client, Call::new(&endpoints::LOGS_DELETE, &[]), nothing)
     }
 }

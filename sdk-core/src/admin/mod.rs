@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A call with a JSON body of these members.
-fn call_with(endpoint: Endpoint, members: impl IntoIterator<Item = (&'static str, Json)>) -> Call {
+fn call_with(endpoint: &'static Endpoint, members: impl IntoIterator<Item = (&'static str, Json)>) -> Call {
     let mut call = Call::new(endpoint, &[]);
     call.body = Body::Json(Json::object(members));
     call

@@ -50,7 +50,7 @@ impl Settings {
     /// # }
     /// ```
     pub fn get_all<T: FromJson>(&self) -> Action<T> {
-        Action::new(&self.client, Call::new(endpoints::SETTINGS_GET, &[]), decode::<T>)
+        Action::new(&self.client, Call::new(&endpoints::SETTINGS_GET, &[]), decode::<T>)
     }
 
     /// Changes the settings that are in `body` and answers all of them.
@@ -66,7 +66,7 @@ impl Settings {
     /// # }
     /// ```
     pub fn update<T: FromJson>(&self, body: &(impl ToJson + ?Sized)) -> Action<T> {
-        Action::new(&self.client, Call::new(endpoints::SETTINGS_UPDATE, &[]), decode::<T>).body(body)
+        Action::new(&self.client, Call::new(&endpoints::SETTINGS_UPDATE, &[]), decode::<T>).body(body)
     }
 
     /// Tries the S3 connection of `storage` or `backups`.
@@ -81,7 +81,7 @@ impl Settings {
     /// # }
     /// ```
     pub fn test_s3(&self, filesystem: &str) -> Action<()> {
-        let call = call_with(endpoints::SETTINGS_TEST_S3, [("filesystem", Json::string(filesystem))]);
+        let call = call_with(&endpoints::SETTINGS_TEST_S3, [("filesystem", Json::string(filesystem))]);
         Action::new(&self.client, call, nothing)
     }
 
@@ -103,7 +103,7 @@ impl Settings {
             ("template", Json::string(template)),
             ("collection", Json::string(collection)),
         ];
-        Action::new(&self.client, call_with(endpoints::SETTINGS_TEST_EMAIL, members), nothing)
+        Action::new(&self.client, call_with(&endpoints::SETTINGS_TEST_EMAIL, members), nothing)
     }
 
     /// Makes the client secret that Apple's OAuth2 wants. `private_key` is the text of the `.p8` file; the secret lives
@@ -139,6 +139,6 @@ impl Settings {
             ("privateKey", Json::string(private_key)),
             ("duration", Json::int(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))),
         ];
-        Action::new(&self.client, call_with(endpoints::SETTINGS_APPLE_SECRET, members), decode::<AppleClientSecret>)
+        Action::new(&self.client, call_with(&endpoints::SETTINGS_APPLE_SECRET, members), decode::<AppleClientSecret>)
     }
 }

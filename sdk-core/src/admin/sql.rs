@@ -90,7 +90,7 @@ impl Sql {
     /// # }
     /// ```
     pub fn run(&self, query: &str) -> Action<SqlAnswer> {
-        let call = call_with(endpoints::SQL, [("query", Json::string(query))]);
+        let call = call_with(&endpoints::SQL, [("query", Json::string(query))]);
         Action::new(&self.client, call, decode::<SqlAnswer>)
     }
 }

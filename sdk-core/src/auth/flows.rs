@@ -22,7 +22,7 @@ use crate::{
 
 impl Auth {
     /// A call to one of this collection's auth endpoints with a JSON body.
-    fn call(&self, endpoint: Endpoint, body: impl IntoIterator<Item = (&'static str, Json)>) -> Call {
+    fn call(&self, endpoint: &'static Endpoint, body: impl IntoIterator<Item = (&'static str, Json)>) -> Call {
         let mut call = Call::new(endpoint, &[("c", &self.collection)]);
         call.body = Body::Json(Json::object(body));
         call
@@ -54,7 +54,7 @@ impl Auth {
     /// ```
     pub fn sign_in(&self, identity: &str, password: &str) -> Action<Session> {
         let body = [("identity", Json::string(identity)), ("password", Json::string(password))];
-        Action::new(&self.client, self.call(endpoints::AUTH_PASSWORD, body), sign_in)
+        Action::new(&self.client, self.call(&endpoints::AUTH_PASSWORD, body), sign_in)
     }
 
     /// Signs in with the one-time password that [`request_otp`](Self::request_otp) had mailed.
@@ -71,7 +71,7 @@ impl Auth {
     /// ```
     pub fn sign_in_with_otp(&self, otp_id: &str, password: &str) -> Action<Session> {
         let body = [("otpId", Json::string(otp_id)), ("password", Json::string(password))];
-        Action::new(&self.client, self.call(endpoints::AUTH_OTP, body), sign_in)
+        Action::new(&self.client, self.call(&endpoints::AUTH_OTP, body), sign_in)
     }
 
     /// Has a one-time password mailed. It also answers for addresses that nobody has.
@@ -87,7 +87,7 @@ impl Auth {
     /// # }
     /// ```
     pub fn request_otp(&self, email: &str) -> Action<OtpRequest> {
-        let call = self.call(endpoints::AUTH_REQUEST_OTP, [("email", Json::string(email))]);
+        let call = self.call(&endpoints::AUTH_REQUEST_OTP, [("email", Json::string(email))]);
         Action::new(&self.client, call, decode::<OtpRequest>)
     }
 
@@ -131,7 +131,7 @@ impl Auth {
     /// # }
     /// ```
     pub fn methods<T: FromJson>(&self) -> Action<T> {
-        Action::new(&self.client, Call::new(endpoints::AUTH_METHODS, &[("c", &self.collection)]), decode::<T>)
+        Action::new(&self.client, Call::new(&endpoints::AUTH_METHODS, &[("c", &self.collection)]), decode::<T>)
     }
 
     /// Has a verification mail sent. It also answers for addresses that nobody has.
@@ -143,7 +143,7 @@ impl Auth {
     /// # }
     /// ```
     pub fn request_verification(&self, email: &str) -> Action<()> {
-        let call = self.call(endpoints::AUTH_REQUEST_VERIFICATION, [("email", Json::string(email))]);
+        let call = self.call(&endpoints::AUTH_REQUEST_VERIFICATION, [("email", Json::string(email))]);
         Action::new(&self.client, call, nothing)
     }
 
@@ -156,7 +156,7 @@ impl Auth {
     /// # }
     /// ```
     pub fn confirm_verification(&self, token: &str) -> Action<()> {
-        let call = self.call(endpoints::AUTH_CONFIRM_VERIFICATION, [("token", Json::string(token))]);
+        let call = self.call(&endpoints::AUTH_CONFIRM_VERIFICATION, [("token", Json::string(token))]);
         Action::new(&self.client, call, confirm_verification)
     }
 
@@ -169,7 +169,7 @@ impl Auth {
     /// # }
     /// ```
     pub fn request_password_reset(&self, email: &str) -> Action<()> {
-        let call = self.call(endpoints::AUTH_REQUEST_RESET, [("email", Json::string(email))]);
+        let call = self.call(&endpoints::AUTH_REQUEST_RESET, [("email", Json::string(email))]);
         Action::new(&self.client, call, nothing)
     }
 
@@ -188,7 +188,7 @@ impl Auth {
             ("password", Json::string(password)),
             ("passwordConfirm", Json::string(password)),
         ];
-        Action::new(&self.client, self.call(endpoints::AUTH_CONFIRM_RESET, body), confirm_reset)
+        Action::new(&self.client, self.call(&endpoints::AUTH_CONFIRM_RESET, body), confirm_reset)
     }
 
     /// Has a mail sent to a new address of the signed-in user, to confirm it.
@@ -200,7 +200,7 @@ impl Auth {
     /// # }
     /// ```
     pub fn request_email_change(&self, new_email: &str) -> Action<()> {
-        let call = self.call(endpoints::AUTH_REQUEST_EMAIL_CHANGE, [("newEmail", Json::string(new_email))]);
+        let call = self.call(&endpoints::AUTH_REQUEST_EMAIL_CHANGE, [("newEmail", Json::string(new_email))]);
         Action::new(&self.client, call, nothing)
     }
 
@@ -216,7 +216,7 @@ impl Auth {
     /// ```
     pub fn confirm_email_change(&self, token: &str, password: &str) -> Action<()> {
         let body = [("token", Json::string(token)), ("password", Json::string(password))];
-        Action::new(&self.client, self.call(endpoints::AUTH_CONFIRM_EMAIL_CHANGE, body), confirm_email_change)
+        Action::new(&self.client, self.call(&endpoints::AUTH_CONFIRM_EMAIL_CHANGE, body), confirm_email_change)
     }
 
     /// A client that is signed in as another user, for superusers. Its token cannot be refreshed.
@@ -231,7 +231,7 @@ impl Auth {
     /// ```
     pub fn impersonate(&self, id: &str) -> Impersonate {
         let params = [("c", self.collection.as_str()), ("id", id)];
-        let mut call = Call::new(endpoints::AUTH_IMPERSONATE, &params);
+        let mut call = Call::new(&endpoints::AUTH_IMPERSONATE, &params);
         call.body = Body::Json(Json::object([("duration", Json::int(0))]));
         Impersonate(Action::new(&self.client, call, impersonate))
     }
@@ -379,7 +379,7 @@ impl SignUp {
         let (email, password) = (Json::string(&self.email), Json::string(&self.password));
         let record =
             self.data?.with("email", email).with("password", password.clone()).with("passwordConfirm", password);
-        let mut call = Call::new(endpoints::RECORDS_CREATE, &[("c", &self.auth.collection)]);
+        let mut call = Call::new(&endpoints::RECORDS_CREATE, &[("c", &self.auth.collection)]);
         call.identity = Identity::Whoever;
         call.body = Body::Json(record);
         execute_json::<Json>(self.auth.client.clone(), call).await?;
@@ -506,7 +506,7 @@ async fn password_changed(client: &Client, session: &Session, records: &[&Json],
     let identity = known("email").or_else(|| known("username"));
     let Some(identity) = identity else { return client.session.end(client, generation).await };
     let body = Json::object([("identity", Json::string(&identity)), ("password", Json::string(password))]);
-    let mut call = Call::new(endpoints::AUTH_PASSWORD, &[("c", &collection)]);
+    let mut call = Call::new(&endpoints::AUTH_PASSWORD, &[("c", &collection)]);
     call.body = Body::Json(body);
     let signed_in = match execute(client, call).await {
         Ok(answer) => answer.session(),

@@ -255,7 +255,7 @@ impl FinishOAuth2 {
         if let Some(mfa_id) = self.mfa_id {
             body = body.with("mfaId", Json::string(&mfa_id));
         }
-        let mut call = Call::new(endpoints::AUTH_OAUTH2, &[("c", &pending.collection)]);
+        let mut call = Call::new(&endpoints::AUTH_OAUTH2, &[("c", &pending.collection)]);
         call.body = Body::Json(body);
         sign_in(self.client, call).await
     }

@@ -232,8 +232,12 @@ impl SessionState {
     }
 
     /// Loads the session, asks whether an expired one still lives, or signs in with the credentials: whatever stands
-    /// between a call and the server.
-    pub(crate) async fn prepare(&self, client: &Client) -> Result<(), Error> {
+    /// between a call and the server. Boxed, for that may be a call.
+    pub(crate) fn prepare<'a>(&'a self, client: &'a Client) -> BoxFuture<'a, Result<(), Error>> {
+        boxed(self.make_ready(client))
+    }
+
+    async fn make_ready(&self, client: &Client) -> Result<(), Error> {
         self.ready(client).await?;
         let now = client.shared.runtime.now();
         let action = self.state.with(|s| s.live.as_ref().map(|live| live.action(now, s.last_refresh)));
@@ -753,7 +757,7 @@ fn sign_in(client: Client, credentials: Credentials) -> BoxFuture<'static, Resul
 fn ask(client: &Client, session: Session) -> impl Future<Output = Result<Session, Error>> {
     let named = session.claims().and_then(|claims| claims.collection_id.clone());
     let collection = named.or_else(|| session.record_json().get_str("collectionName")).unwrap_or_default();
-    let mut call = Call::new(endpoints::AUTH_REFRESH, &[("c", &collection)]);
+    let mut call = Call::new(&endpoints::AUTH_REFRESH, &[("c", &collection)]);
     call.identity = Identity::Token(session);
     let asking = execute(client, call);
     compact(async move { asking.await?.session() })

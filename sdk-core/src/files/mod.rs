@@ -140,7 +140,7 @@ impl Files {
     pub fn download(&self, owner: impl FileOwner, name: &str) -> Download {
         let (collection, id) = (owner.collection(), owner.id());
         let params = [("c", collection.as_str()), ("id", id.as_str()), ("name", name)];
-        Download::new(&self.client, Call::new(endpoints::FILES_DOWNLOAD, &params))
+        Download::new(&self.client, Call::new(&endpoints::FILES_DOWNLOAD, &params))
     }
 
     /// Creates a record with a file in it.

@@ -63,7 +63,7 @@ impl FileToken {
 fn fetch(client: Client) -> BoxFuture<'static, Result<SecretString, Error>> {
     Box::pin(async move {
         let generation = client.session.generation();
-        let answer = execute(&client, Call::new(endpoints::FILES_TOKEN, &[])).await?;
+        let answer = execute(&client, Call::new(&endpoints::FILES_TOKEN, &[])).await?;
         let token = answer.read(|json| {
             let token = json.get_str("token").filter(|token| !token.is_empty());
             token.ok_or_else(|| Error::decode("the answer has no file token", ""))

@@ -55,7 +55,7 @@ impl<T> LiveQuery<T> {
     pub(crate) fn new(client: &Client, collection: &str) -> Self {
         LiveQuery {
             client: client.clone(),
-            call: Call::new(endpoints::RECORDS_LIST, &[("c", collection)]),
+            call: Call::new(&endpoints::RECORDS_LIST, &[("c", collection)]),
             limit: LIMIT,
             recheck: client.realtime.options.liveness,
             types: PhantomData,

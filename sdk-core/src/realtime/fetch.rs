@@ -96,7 +96,7 @@ async fn records(client: &Client, fetch: &Fetch, ids: &[String]) -> Result<Found
 
 /// A record that is not listed: it may be one that only the view rule shows.
 async fn view(client: &Client, fetch: &Fetch, id: &str) -> Result<Option<Json>, Error> {
-    let mut call = Call::new(endpoints::RECORDS_ONE, &[("c", &fetch.collection), ("id", id)]);
+    let mut call = Call::new(&endpoints::RECORDS_ONE, &[("c", &fetch.collection), ("id", id)]);
     call.verbatim = true;
     call.query = fetch.query.clone();
     call.headers = fetch.headers.clone();
@@ -127,7 +127,7 @@ fn absent(ids: &[String], records: &[Json]) -> Vec<String> {
 }
 
 fn list(fetch: &Fetch, filter: Option<String>) -> Call {
-    let mut call = Call::new(endpoints::RECORDS_LIST, &[("c", &fetch.collection)]);
+    let mut call = Call::new(&endpoints::RECORDS_LIST, &[("c", &fetch.collection)]);
     call.verbatim = true;
     call.query = fetch.query.clone();
     call.headers = fetch.headers.clone();

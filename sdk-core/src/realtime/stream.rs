@@ -30,7 +30,7 @@ impl EventStream {
     /// # Errors
     /// As any call.
     pub(crate) async fn open(client: &Client) -> Result<EventStream, Error> {
-        let mut call = Call::new(endpoints::REALTIME_CONNECT, &[]);
+        let mut call = Call::new(&endpoints::REALTIME_CONNECT, &[]);
         call.headers.set("Accept", "text/event-stream");
         call.headers.set("Cache-Control", "no-store");
         call.streamed = true;
@@ -72,7 +72,7 @@ pub(crate) fn client_id(message: &Message) -> Option<&str> {
 /// # Errors
 /// As any call.
 pub(crate) async fn submit<T: AsRef<str>>(client: &Client, client_id: &str, topics: &[T]) -> Result<(), Error> {
-    let mut call = Call::new(endpoints::REALTIME_SUBMIT, &[]);
+    let mut call = Call::new(&endpoints::REALTIME_SUBMIT, &[]);
     call.body = Body::Json(Json::object([
         ("clientId", Json::string(client_id)),
         ("subscriptions", Json::array(topics.iter().map(|topic| Json::string(topic.as_ref())))),

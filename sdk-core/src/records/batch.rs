@@ -155,7 +155,7 @@ impl Batch {
     /// # }
     /// ```
     pub fn send(self) -> Action<Vec<BatchResult>> {
-        let mut call = Call::new(endpoints::BATCH, &[]);
+        let mut call = Call::new(&endpoints::BATCH, &[]);
         let client = self.client.clone();
         match self.body() {
             Ok(body) => call.body = body,
@@ -344,7 +344,7 @@ impl<'a> BatchCollection<'a> {
     /// # }
     /// ```
     pub fn create(self, body: &(impl ToJson + ?Sized)) -> BatchWrite<'a> {
-        self.push(endpoints::RECORDS_CREATE, Method::Post, "", Some(body.to_json()))
+        self.push(&endpoints::RECORDS_CREATE, Method::Post, "", Some(body.to_json()))
     }
 
     /// Changes a record.
@@ -356,7 +356,7 @@ impl<'a> BatchCollection<'a> {
     /// # }
     /// ```
     pub fn update(self, id: &str, body: &(impl ToJson + ?Sized)) -> BatchWrite<'a> {
-        self.push(endpoints::RECORDS_UPDATE, Method::Patch, id, Some(body.to_json()))
+        self.push(&endpoints::RECORDS_UPDATE, Method::Patch, id, Some(body.to_json()))
     }
 
     /// Changes the record whose `id` is in the body, or creates it.
@@ -368,7 +368,7 @@ impl<'a> BatchCollection<'a> {
     /// # }
     /// ```
     pub fn upsert(self, body: &(impl ToJson + ?Sized)) -> BatchWrite<'a> {
-        self.push(endpoints::RECORDS_CREATE, Method::Put, "", Some(body.to_json()))
+        self.push(&endpoints::RECORDS_CREATE, Method::Put, "", Some(body.to_json()))
     }
 
     /// Deletes a record.
@@ -380,10 +380,16 @@ impl<'a> BatchCollection<'a> {
     /// # }
     /// ```
     pub fn delete(self, id: &str) -> BatchWrite<'a> {
-        self.push(endpoints::RECORDS_DELETE, Method::Delete, id, None)
+        self.push(&endpoints::RECORDS_DELETE, Method::Delete, id, None)
     }
 
-    fn push(self, row: Endpoint, method: Method, id: &str, body: Option<Result<Json, Error>>) -> BatchWrite<'a> {
+    fn push(
+        self,
+        row: &'static Endpoint,
+        method: Method,
+        id: &str,
+        body: Option<Result<Json, Error>>,
+    ) -> BatchWrite<'a> {
         let index = self.batch.requests.len();
         let mut mistake = None;
         let path = fill_path(row.path, &[("c", &self.name), ("id", id)]).unwrap_or_else(|error| {

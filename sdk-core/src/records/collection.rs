@@ -107,7 +107,7 @@ impl<T: FromJson> Collection<T> {
     /// # }
     /// ```
     pub fn get_one(&self, id: &str) -> Action<T> {
-        Action::new(&self.client, Call::new(endpoints::RECORDS_ONE, &[("c", &self.name), ("id", id)]), decode::<T>)
+        Action::new(&self.client, Call::new(&endpoints::RECORDS_ONE, &[("c", &self.name), ("id", id)]), decode::<T>)
     }
 
     /// One page of records. Pages count from 1; `per_page` is at most 1,000.
@@ -122,7 +122,7 @@ impl<T: FromJson> Collection<T> {
     /// # }
     /// ```
     pub fn get_list(&self, page: u32, per_page: u32) -> Action<ListResult<T>> {
-        let mut call = Call::new(endpoints::RECORDS_LIST, &[("c", &self.name)]);
+        let mut call = Call::new(&endpoints::RECORDS_LIST, &[("c", &self.name)]);
         call.query.set("page", page).set("perPage", per_page);
         Action::new(&self.client, call, decode::<ListResult<T>>)
     }
@@ -139,7 +139,7 @@ impl<T: FromJson> Collection<T> {
     /// # }
     /// ```
     pub fn get_first_list_item(&self, filter: &str) -> Action<T> {
-        let mut call = Call::new(endpoints::RECORDS_LIST, &[("c", &self.name)]);
+        let mut call = Call::new(&endpoints::RECORDS_LIST, &[("c", &self.name)]);
         call.query.set("page", 1).set("perPage", 1).set("skipTotal", true).set("filter", filter);
         Action::new(&self.client, call, first_of_list::<T>)
     }
@@ -255,7 +255,7 @@ impl<T: FromJson> Collection<T> {
     /// # }
     /// ```
     pub fn create(&self, body: &(impl ToJson + ?Sized)) -> Write<T> {
-        Write::new(&self.client, Call::new(endpoints::RECORDS_CREATE, &[("c", &self.name)]), body)
+        Write::new(&self.client, Call::new(&endpoints::RECORDS_CREATE, &[("c", &self.name)]), body)
     }
 
     /// Changes a record: the fields that are in `body` and no others. `field+`, `+field` and `field-` add to and take
@@ -271,7 +271,7 @@ impl<T: FromJson> Collection<T> {
     /// ```
     pub fn update(&self, id: &str, body: &(impl ToJson + ?Sized)) -> Write<T> {
         let params = [("c", self.name.as_str()), ("id", id)];
-        Write::new(&self.client, Call::new(endpoints::RECORDS_UPDATE, &params), body)
+        Write::new(&self.client, Call::new(&endpoints::RECORDS_UPDATE, &params), body)
     }
 
     /// Deletes a record. Deleting one's own signs out.
@@ -284,6 +284,6 @@ impl<T: FromJson> Collection<T> {
     /// ```
     pub fn delete(&self, id: &str) -> Action<()> {
         let params = [("c", self.name.as_str()), ("id", id)];
-        Action::new(&self.client, Call::new(endpoints::RECORDS_DELETE, &params), delete)
+        Action::new(&self.client, Call::new(&endpoints::RECORDS_DELETE, &params), delete)
     }
 }

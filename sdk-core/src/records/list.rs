@@ -129,7 +129,7 @@ call_options!(GetMany<T>, T);
 
 impl<T: FromJson> GetMany<T> {
     pub(super) fn new(collection: &Collection<T>, ids: Vec<String>) -> Self {
-        let mut call = Call::new(endpoints::RECORDS_LIST, &[("c", &collection.name)]);
+        let mut call = Call::new(&endpoints::RECORDS_LIST, &[("c", &collection.name)]);
         call.query.set("page", 1).set("skipTotal", true);
         GetMany { collection: collection.clone(), ids, call }
     }

@@ -45,7 +45,7 @@ call_options!(FullList<T>, T);
 
 impl<T: FromJson> FullList<T> {
     pub(super) fn new(collection: &Collection<T>) -> Self {
-        let call = Call::new(endpoints::RECORDS_LIST, &[("c", &collection.name)]);
+        let call = Call::new(&endpoints::RECORDS_LIST, &[("c", &collection.name)]);
         FullList { collection: collection.clone(), call, batch_size: BATCH_SIZE }
     }
 

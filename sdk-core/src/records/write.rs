@@ -123,11 +123,11 @@ impl<T: FromJson> Write<T> {
         let mut chosen = None;
         if self.safe_retry {
             self.call.safe = true;
-            if self.call.endpoint == endpoints::RECORDS_CREATE {
+            if self.call.endpoint.number == endpoints::RECORDS_CREATE.number {
                 chosen = Some(self.choose_id()?);
             }
         }
-        let own = self.call.endpoint == endpoints::RECORDS_UPDATE
+        let own = self.call.endpoint.number == endpoints::RECORDS_UPDATE.number
             && is_own_record(&self.client, self.call.param("c"), self.call.param("id"));
         let body = self.body.clone();
         self.call.body = Form::body(self.body, self.files, self.progress);
@@ -211,7 +211,7 @@ async fn find_created(
 
 /// Reads a record as it was created: with the same parameters, headers and deadline.
 fn read_back(client: &Client, call: &Call, id: &str, started: Duration) -> Call {
-    let mut read = Call::new(endpoints::RECORDS_ONE, &[("c", call.param("c")), ("id", id)]);
+    let mut read = Call::new(&endpoints::RECORDS_ONE, &[("c", call.param("c")), ("id", id)]);
     let limit = match call.limit {
         Limit::After(limit) => Some(limit),
         Limit::Default => client.shared.options.timeout,

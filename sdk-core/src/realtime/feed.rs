@@ -7,13 +7,12 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::time::Duration;
-
 use bytes::Bytes;
 
 use super::{
     event::{EventAction, Origin, ResyncReason},
     machine::{Effect, Effects, ListenerId, Timing},
+    moment::Moment,
     overlap::Overlap,
     queue::Item,
     seen::{Seen, Verdict, Version, hash},
@@ -24,7 +23,7 @@ use crate::{error::Error, json::Json, retry::backoff, url::parse_date};
 /// How often a fetch is tried while the stream is there.
 const FETCHES_MAX: u32 = 4;
 /// How long to wait before the server is asked which of several versions is the last: more may be on their way.
-const UNSURE_WAIT: Duration = Duration::from_millis(250);
+const UNSURE_WAIT: Moment = Moment::ms(250);
 
 /// A message of the stream, as far as the client looks into it.
 pub(super) struct Incoming {
@@ -105,7 +104,7 @@ enum History {
 
 /// What was there when the topic was acknowledged.
 struct Baseline {
-    at: Duration,
+    at: Moment,
     /// The newest `updated` of the collection.
     newest: u64,
     /// The record of a topic of one record: `updated` and hash, or none if there was none.
@@ -143,23 +142,23 @@ pub(super) struct Feed {
     /// From where on events may have been missed.
     since: Option<u64>,
     /// When the stream that was lost was last heard.
-    heard: Option<Duration>,
+    heard: Moment,
     gap: bool,
     baseline: Option<Baseline>,
     /// Since when, so that what is newest then can be told from what came later.
-    wants_baseline: Option<Duration>,
-    baseline_since: Duration,
+    wants_baseline: Moment,
+    baseline_since: Moment,
     history: History,
     overlap: Overlap,
     unsure: Vec<String>,
-    unsure_at: Option<Duration>,
+    unsure_at: Moment,
     /// Of which the server is being asked.
     asked: Vec<String>,
     /// The turn at which the fetch began.
     asked_at: u64,
     fetching: bool,
     fetches: u32,
-    fetch_at: Option<Duration>,
+    fetch_at: Moment,
 }
 
 impl Feed {
@@ -178,27 +177,27 @@ impl Feed {
             cursor: None,
             ahead: None,
             since: None,
-            heard: None,
+            heard: Moment::NEVER,
             gap: false,
             baseline: None,
-            wants_baseline: None,
-            baseline_since: Duration::ZERO,
+            wants_baseline: Moment::NEVER,
+            baseline_since: Moment::ZERO,
             history,
             overlap: Overlap::default(),
             unsure: Vec::new(),
-            unsure_at: None,
+            unsure_at: Moment::NEVER,
             asked: Vec::new(),
             asked_at: 0,
             fetching: false,
             fetches: 0,
-            fetch_at: None,
+            fetch_at: Moment::NEVER,
         }
     }
 
-    pub(super) fn join(&mut self, id: ListenerId, raw: bool, now: Duration) {
+    pub(super) fn join(&mut self, id: ListenerId, raw: bool, now: Moment) {
         self.listeners.push(Listener { id, since: self.seen.turn(), raw, waiting: true });
         if self.established && !raw && self.cursor.is_none() && self.baseline.is_none() {
-            self.wants_baseline.get_or_insert(now);
+            self.wants_baseline = self.wants_baseline.min(now);
         }
     }
 
@@ -231,7 +230,7 @@ impl Feed {
     }
 
     /// The server has acknowledged the topic. Says whether it goes on from before.
-    pub(super) fn acknowledged(&mut self, now: Duration, out: &mut Effects) -> bool {
+    pub(super) fn acknowledged(&mut self, now: Moment, out: &mut Effects) -> bool {
         let goes_on = self.goes_on();
         if core::mem::take(&mut self.auth_changed) {
             self.begin_anew();
@@ -246,7 +245,8 @@ impl Feed {
         if !self.established {
             self.established = true;
             self.settle();
-            self.wants_baseline = self.listeners.iter().any(|listener| !listener.raw).then_some(now);
+            let is_wanted = self.listeners.iter().any(|listener| !listener.raw);
+            self.wants_baseline = if is_wanted { now } else { Moment::NEVER };
         }
         goes_on
     }
@@ -258,7 +258,7 @@ impl Feed {
         if !self.established {
             self.begin_anew();
         }
-        (self.fetching, self.fetches, self.fetch_at) = (false, 0, None);
+        (self.fetching, self.fetches, self.fetch_at) = (false, 0, Moment::NEVER);
         if self.history == History::No(ResyncReason::NoListAccess) {
             self.history = History::Maybe;
         }
@@ -266,13 +266,13 @@ impl Feed {
 
     fn begin_anew(&mut self) {
         self.seen.clear();
-        (self.cursor, self.ahead, self.since, self.heard, self.baseline) = (None, None, None, None, None);
-        (self.gap, self.wants_baseline) = (false, None);
-        (self.unsure, self.unsure_at, self.asked) = (Vec::new(), None, Vec::new());
+        (self.cursor, self.ahead, self.since, self.baseline) = (None, None, None, None);
+        (self.gap, self.heard, self.wants_baseline) = (false, Moment::NEVER, Moment::NEVER);
+        (self.unsure, self.unsure_at, self.asked) = (Vec::new(), Moment::NEVER, Vec::new());
     }
 
     /// Events may have been missed since the stream was `heard`; it is there again.
-    pub(super) fn missed(&mut self, heard: Duration, now: Duration, skew: Duration, out: &mut Effects) {
+    pub(super) fn missed(&mut self, heard: Moment, now: Moment, skew: Moment, out: &mut Effects) {
         let cursor = self.cursor;
         self.settle();
         self.tell_raw(out);
@@ -283,22 +283,22 @@ impl Feed {
             self.tell_all(out, Item::Resync(reason));
             if reason == ResyncReason::NoListAccess {
                 // Rules change: what was refused may be allowed at the next gap.
-                (self.history, self.wants_baseline) = (History::Maybe, Some(now));
+                (self.history, self.wants_baseline) = (History::Maybe, now);
             }
             return;
         }
         if let Target::All { .. } = self.topic.target {
             let Some(cursor) = cursor else {
                 self.tell_all(out, Item::Resync(ResyncReason::Unavailable));
-                self.wants_baseline = Some(now);
+                self.wants_baseline = now;
                 return;
             };
             // A gap within a gap: what the first fetch has not brought yet is still wanted.
-            let since = cursor.saturating_sub(crate::call::millis(skew));
+            let since = cursor.saturating_sub(crate::call::millis(skew.duration()));
             self.since = Some(self.since.map_or(since, |before| before.min(since)));
         }
-        self.heard = Some(self.heard.map_or(heard, |before| before.min(heard)));
-        (self.gap, self.fetches, self.fetch_at) = (true, 0, None);
+        self.heard = self.heard.min(heard);
+        (self.gap, self.fetches, self.fetch_at) = (true, 0, Moment::NEVER);
     }
 
     /// Nothing is missing before what the newer stream has brought.
@@ -307,15 +307,15 @@ impl Feed {
     }
 
     /// There is one stream again.
-    pub(super) fn end_overlap(&mut self, now: Duration, late: Duration) {
+    pub(super) fn end_overlap(&mut self, now: Moment, late: Moment) {
         self.overlap.end(now, late);
     }
 
-    pub(super) fn message(&mut self, source: Source, incoming: Incoming, now: Duration, out: &mut Effects) {
+    pub(super) fn message(&mut self, source: Source, incoming: Incoming, now: Moment, out: &mut Effects) {
         let Incoming { record, updated, hash, json } = incoming;
         let Some((action, id)) = record else {
             if self.overlap.is_first(source, hash, now) {
-                self.tell_everyone(out, Item::Message { topic: self.topic.name.clone(), data: json });
+                self.tell(out, Whom::Everyone, Item::Message { topic: self.topic.name.clone(), data: json });
             }
             return;
         };
@@ -338,12 +338,8 @@ impl Feed {
             self.doubt(id.clone(), now);
         }
         let item = Item::Record { action, id, origin: Origin::Live, topic, json };
-        if verdict.is_news() {
-            self.tell_everyone(out, item);
-        } else {
-            // A live query does not look at the order: that something happened is enough for it.
-            self.tell(out, |listener| listener.raw, item);
-        }
+        // A live query does not look at the order: that something happened is enough for it.
+        self.tell(out, if verdict.is_news() { Whom::Everyone } else { Whom::Raw }, item);
     }
 
     /// Its records cannot be told by their age.
@@ -353,18 +349,18 @@ impl Feed {
         }
     }
 
-    fn doubt(&mut self, id: String, now: Duration) {
+    fn doubt(&mut self, id: String, now: Moment) {
         // Live queries ask for themselves.
         if self.listeners.iter().all(|listener| listener.raw) {
             return;
         }
         self.unsure.push(id);
-        self.unsure_at = Some(now.saturating_add(UNSURE_WAIT));
+        self.unsure_at = now.plus(UNSURE_WAIT);
     }
 
     /// What should be fetched now.
-    pub(super) fn need(&self, now: Duration) -> Option<Need> {
-        let due = self.goes_on() && !self.fetching && self.fetch_at.is_none_or(|at| at <= now);
+    pub(super) fn need(&self, now: Moment) -> Option<Need> {
+        let due = self.goes_on() && !self.fetching && !self.fetch_at.is_ahead(now);
         if !due {
             return None;
         }
@@ -374,34 +370,30 @@ impl Feed {
         if self.needs_baseline() {
             return Some(Need::Baseline);
         }
-        self.unsure_at.is_some_and(|at| at <= now).then_some(Need::Recheck)
+        (self.unsure_at <= now).then_some(Need::Recheck)
     }
 
     /// When [`need`](Self::need) should be asked again.
-    pub(super) fn deadline(&self) -> Option<Duration> {
+    pub(super) fn deadline(&self) -> Moment {
         if self.fetching || !self.goes_on() {
-            return None;
+            return Moment::NEVER;
         }
-        if self.gap || self.needs_baseline() {
-            self.fetch_at
-        } else {
-            self.unsure_at.map(|at| at.max(self.fetch_at.unwrap_or_default()))
-        }
+        if self.gap || self.needs_baseline() { self.fetch_at } else { self.unsure_at.max(self.fetch_at.or_zero()) }
     }
 
     fn needs_baseline(&self) -> bool {
-        self.wants_baseline.is_some() && self.history == History::Maybe
+        self.wants_baseline.is_set() && self.history == History::Maybe
     }
 
     /// The fetch begins; what it is to fetch.
     pub(super) fn begin_fetch(&mut self, need: Need) -> Wanted {
         (self.fetching, self.asked_at) = (true, self.seen.turn());
-        if let Some(since) = self.wants_baseline.take_if(|_| need == Need::Baseline) {
-            self.baseline_since = since;
+        if need == Need::Baseline {
+            self.baseline_since = self.wants_baseline.take();
         }
         match (need, &self.topic.target) {
             (Need::Recheck, _) => {
-                self.unsure_at = None;
+                self.unsure_at = Moment::NEVER;
                 self.asked = core::mem::take(&mut self.unsure);
                 self.asked.sort_unstable();
                 self.asked.dedup();
@@ -413,7 +405,7 @@ impl Feed {
             }
             (_, Target::One { id, .. }) => {
                 // To catch up with one record is to learn how it is.
-                (self.gap, self.wants_baseline) = (false, None);
+                (self.gap, self.wants_baseline) = (false, Moment::NEVER);
                 Wanted::Records(alloc::vec![id.clone()])
             }
             (_, _) => Wanted::Newest,
@@ -421,19 +413,19 @@ impl Feed {
     }
 
     /// A fetch has brought something.
-    pub(super) fn fetched(&mut self, need: Need, found: &Found, now: Duration, skew: Duration, out: &mut Effects) {
+    pub(super) fn fetched(&mut self, need: Need, found: &Found, now: Moment, skew: Moment, out: &mut Effects) {
         self.fetching = false;
-        (self.fetches, self.fetch_at) = (0, None);
+        (self.fetches, self.fetch_at) = (0, Moment::NEVER);
         match need {
             // What came so late may hold what a stream that has died meanwhile has swallowed.
-            Need::Baseline if now.saturating_sub(self.baseline_since) > skew => {}
+            Need::Baseline if now.since(self.baseline_since) > skew => {}
             Need::Baseline => self.set_baseline(found, now),
             Need::CatchUp => self.catch_up(found, now, skew, out),
             Need::Recheck => self.recheck(found, skew, out),
         }
     }
 
-    fn set_baseline(&mut self, found: &Found, now: Duration) {
+    fn set_baseline(&mut self, found: &Found, now: Moment) {
         let own = self.own(found);
         if own.as_ref().is_some_and(|own| own.updated.is_none()) {
             self.has_no_history();
@@ -446,7 +438,7 @@ impl Feed {
         self.baseline = Some(Baseline { at: now, newest, record });
     }
 
-    fn catch_up(&mut self, found: &Found, now: Duration, skew: Duration, out: &mut Effects) {
+    fn catch_up(&mut self, found: &Found, now: Moment, skew: Moment, out: &mut Effects) {
         for record in &found.records {
             let Some(peeked) = self.peek(record) else { continue };
             if !self.is_own(&peeked.id) || self.was_before(&peeked, skew) {
@@ -468,14 +460,14 @@ impl Feed {
         }
         if !self.gap {
             self.cursor = self.cursor.max(found.newest);
-            (self.since, self.heard) = (None, None);
+            (self.since, self.heard) = (None, Moment::NEVER);
         }
         if found.cut || self.seen.forgot() {
             self.tell_all(out, Item::Resync(ResyncReason::TooMuch));
         }
     }
 
-    fn recheck(&mut self, found: &Found, skew: Duration, out: &mut Effects) {
+    fn recheck(&mut self, found: &Found, skew: Moment, out: &mut Effects) {
         for record in &found.records {
             let Some(peeked) = self.peek(record) else { continue };
             if self.seen.correct(peeked.version()).is_news() {
@@ -486,7 +478,7 @@ impl Feed {
     }
 
     /// Those that are no longer there, for those who knew of them.
-    fn tell_gone(&mut self, found: &Found, skew: Duration, out: &mut Effects) {
+    fn tell_gone(&mut self, found: &Found, skew: Moment, out: &mut Effects) {
         for id in &found.gone {
             if !self.is_own(id) {
                 continue;
@@ -506,23 +498,22 @@ impl Feed {
                 ("collectionName", Json::string(self.topic.target.collection())),
             ]);
             let item = found_item(EventAction::Delete, id.clone(), self.topic.name.clone(), json);
-            self.tell(out, |listener| !listener.raw && listener.since <= known, item);
+            self.tell(out, Whom::Knowing(known), item);
         }
     }
 
     /// What was there when the topic was acknowledged. That can only be told where the stream was heard a while later:
     /// else an event may have been on its way when it was lost.
-    fn proved_baseline(&self, skew: Duration) -> Option<&Baseline> {
-        let heard = self.heard?;
-        self.baseline.as_ref().filter(|baseline| heard.saturating_sub(baseline.at) >= skew)
+    fn proved_baseline(&self, skew: Moment) -> Option<&Baseline> {
+        self.baseline.as_ref().filter(|baseline| self.heard.is_set() && self.heard.since(baseline.at) >= skew)
     }
 
-    fn was_absent(&self, skew: Duration) -> bool {
+    fn was_absent(&self, skew: Moment) -> bool {
         self.proved_baseline(skew).is_some_and(|baseline| baseline.record.is_none())
     }
 
     /// Was the record like this when the topic was acknowledged?
-    fn was_before(&self, peeked: &Peeked, skew: Duration) -> bool {
+    fn was_before(&self, peeked: &Peeked, skew: Moment) -> bool {
         let Some(baseline) = self.proved_baseline(skew).filter(|_| !self.seen.knows(&peeked.id)) else { return false };
         match self.topic.target {
             Target::One { .. } => baseline.record == Some((peeked.updated.unwrap_or_default(), peeked.hash)),
@@ -562,7 +553,7 @@ impl Feed {
     }
 
     /// A fetch has failed.
-    pub(super) fn fetch_failed(&mut self, need: Need, error: &Error, now: Duration, random: u32, out: &mut Effects) {
+    pub(super) fn fetch_failed(&mut self, need: Need, error: &Error, now: Moment, random: u32, out: &mut Effects) {
         self.fetching = false;
         let lasting = match error.status() {
             403 => Some(ResyncReason::NoListAccess),
@@ -571,11 +562,11 @@ impl Feed {
         };
         self.fetches += 1;
         if lasting.is_none() && self.fetches < FETCHES_MAX {
-            self.fetch_at = Some(now.saturating_add(backoff(self.fetches, random)));
+            self.fetch_at = now.plus(Moment::of(backoff(self.fetches, random)));
             self.fetch_again(need);
             return;
         }
-        (self.fetches, self.fetch_at) = (0, None);
+        (self.fetches, self.fetch_at) = (0, Moment::NEVER);
         if let Some(reason) = lasting.filter(|_| need != Need::Recheck) {
             self.history = History::No(reason);
         }
@@ -583,7 +574,7 @@ impl Feed {
             self.tell_all(out, Item::Resync(lasting.unwrap_or(ResyncReason::Unavailable)));
         }
         if need == Need::CatchUp && !self.gap {
-            (self.since, self.heard) = (None, None);
+            (self.since, self.heard) = (None, Moment::NEVER);
         }
     }
 
@@ -592,7 +583,9 @@ impl Feed {
         match need {
             Need::CatchUp => self.gap = true,
             Need::Baseline => {
-                self.wants_baseline.get_or_insert(self.baseline_since);
+                if !self.wants_baseline.is_set() {
+                    self.wants_baseline = self.baseline_since;
+                }
             }
             Need::Recheck => {
                 self.unsure.append(&mut self.asked);
@@ -607,20 +600,16 @@ impl Feed {
 
     /// To those that do not ask for themselves.
     fn tell_all(&self, out: &mut Effects, item: Item) {
-        self.tell(out, |listener| !listener.raw, item);
+        self.tell(out, Whom::Knowing(u64::MAX), item);
     }
 
     fn tell_raw(&self, out: &mut Effects) {
-        self.tell(out, |listener| listener.raw, Item::Stale);
+        self.tell(out, Whom::Raw, Item::Stale);
     }
 
-    pub(super) fn tell_everyone(&self, out: &mut Effects, item: Item) {
-        self.tell(out, |_| true, item);
-    }
-
-    /// To those of the established that `choose` takes.
-    fn tell(&self, out: &mut Effects, choose: impl Fn(&Listener) -> bool, item: Item) {
-        let mut chosen = self.listeners.iter().filter(|listener| !listener.waiting && choose(listener));
+    /// To those of the established that are meant.
+    pub(super) fn tell(&self, out: &mut Effects, whom: Whom, item: Item) {
+        let mut chosen = self.listeners.iter().filter(|listener| !listener.waiting && whom.means(listener));
         let Some(mut listener) = chosen.next() else { return };
         for next in chosen {
             out.push(Effect::Deliver { listener: listener.id, item: item.clone() });
@@ -628,6 +617,26 @@ impl Feed {
         }
         // Mostly there is one, and nothing is copied.
         out.push(Effect::Deliver { listener: listener.id, item });
+    }
+}
+
+/// Which listeners are told something.
+#[derive(Clone, Copy)]
+pub(super) enum Whom {
+    Everyone,
+    /// Those that ask for themselves.
+    Raw,
+    /// The others, if they had joined by this turn.
+    Knowing(u64),
+}
+
+impl Whom {
+    fn means(self, listener: &Listener) -> bool {
+        match self {
+            Whom::Everyone => true,
+            Whom::Raw => listener.raw,
+            Whom::Knowing(turn) => !listener.raw && listener.since <= turn,
+        }
     }
 }
 
@@ -645,6 +654,19 @@ pub(super) enum Wanted {
     Records(Vec<String>),
 }
 
+impl Wanted {
+    /// This and that, where both are records; else that.
+    pub(super) fn and(self, more: Wanted) -> Wanted {
+        match (self, more) {
+            (Wanted::Records(mut all), Wanted::Records(more)) => {
+                all.extend(more);
+                Wanted::Records(all)
+            }
+            (_, more) => more,
+        }
+    }
+}
+
 /// What a fetch has found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -660,19 +682,20 @@ pub(crate) struct Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{transport::Headers, url::Query};
+    use crate::{realtime::RealtimeOptions, transport::Headers, url::Query};
 
     /// How many of these two reach a listener that asked for such `fields`.
     fn delivered(fields: Option<&str>, records: [&str; 2]) -> usize {
         let mut query = Query::new();
         query.set("fields", fields);
-        let mut feed = Feed::new(Topic::new("posts/*", query, Headers::new()).unwrap(), &Timing::default());
-        feed.join(1, false, Duration::ZERO);
+        let mut feed =
+            Feed::new(Topic::new("posts/*", query, Headers::new()).unwrap(), &Timing::of(&RealtimeOptions::default()));
+        feed.join(1, false, Moment::ZERO);
         let mut out = Effects::new();
-        feed.acknowledged(Duration::ZERO, &mut out);
+        feed.acknowledged(Moment::ZERO, &mut out);
         for record in records {
             let data = alloc::format!(r#"{{"action":"update","record":{record}}}"#);
-            feed.message(Source::Only, Incoming::read(data), Duration::ZERO, &mut out);
+            feed.message(Source::Only, Incoming::read(data), Moment::ZERO, &mut out);
         }
         out.iter().filter(|effect| matches!(effect, Effect::Deliver { .. })).count()
     }

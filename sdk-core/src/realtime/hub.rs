@@ -64,7 +64,7 @@ impl Hub {
 
     fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         self.state.with(|listening| {
-            let listening = listening.get_or_insert_with(|| Box::new(State::new(self.options.clone())));
+            let listening = listening.get_or_insert_with(|| Box::new(State::new(&self.options)));
             f(listening.state())
         })
     }
@@ -211,7 +211,7 @@ impl Hub {
     /// The worker was dropped before it was done: the runtime has ended, or there was none.
     pub(super) fn abandoned(&self) {
         let (queues, watchers, spawned) = self.with(|s| {
-            s.machine = Machine::new(self.options.clone());
+            s.machine = Machine::new(&self.options);
             s.running = false;
             (core::mem::take(&mut s.queues), core::mem::take(&mut s.watchers), core::mem::take(&mut s.spawned))
         });
@@ -241,7 +241,7 @@ impl Listening for State {
 }
 
 impl State {
-    fn new(options: RealtimeOptions) -> State {
+    fn new(options: &RealtimeOptions) -> State {
         State {
             machine: Machine::new(options),
             queues: Vec::new(),

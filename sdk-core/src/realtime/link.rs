@@ -4,12 +4,12 @@
 //! in the first one's place.
 
 use alloc::{string::String, sync::Arc, vec::Vec};
-use core::time::Duration;
 
 use super::{
     event::RealtimeState,
     feed::Source,
     machine::{Effect, Effects, StreamId, Timing},
+    moment::Moment,
     stream::no_stream,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long the server may take from the head of its answer to its first event.
-const CONNECT_MAX: Duration = Duration::from_secs(15);
+const CONNECT_MAX: Moment = Moment::ms(15_000);
 /// After so many failures in a row those who wait for their first acknowledgement are refused.
 const FAILURES_MAX: u32 = 3;
 
@@ -31,22 +31,22 @@ struct Stream {
     /// The server's name for it, once it has said so.
     client_id: Option<String>,
     /// By when it must have said so.
-    connect_by: Option<Duration>,
+    connect_by: Moment,
     /// What is being submitted, and its version.
     submitting: Option<(u64, Topics)>,
     /// When a submit that failed is tried again.
-    submit_at: Option<Duration>,
+    submit_at: Moment,
     /// What was acknowledged last.
     acked: Option<(u64, Topics)>,
-    opened: Duration,
-    heard: Duration,
+    opened: Moment,
+    heard: Moment,
 }
 
 /// A stream that has been replaced and is heard to its end.
 struct Old {
     id: StreamId,
-    until: Duration,
-    heard: Duration,
+    until: Moment,
+    heard: Moment,
     /// It has said something since: so all that was sent before has arrived.
     proved: bool,
 }
@@ -54,10 +54,10 @@ struct Old {
 /// What the feeds must know.
 pub(super) enum Notice {
     /// These topics are acknowledged. On a stream that came after a gap, what was established before has missed
-    /// something.
-    Acknowledged { topics: Topics, gap: Option<Duration> },
+    /// something since then.
+    Acknowledged { topics: Topics, gap: Moment },
     /// One stream is left of two. Unless the first has proved to be alive to its end, since when it may have been dead.
-    OverlapOver { gap: Option<Duration> },
+    OverlapOver { gap: Moment },
     /// The server refuses these topics.
     Refused { topics: Topics, error: Error },
     /// Those who wait have waited long enough.
@@ -74,15 +74,15 @@ pub(super) struct Link {
     next: Option<Stream>,
     old: Option<Old>,
     /// Since when there is nothing to listen to.
-    idle_since: Option<Duration>,
-    retry_at: Option<Duration>,
+    idle_since: Moment,
+    retry_at: Moment,
     failures: u32,
     /// The session has ended, and nobody has signed in or out since.
     ended: bool,
     /// Nobody looks at the page.
     hidden: bool,
     /// A stream was there, and something may have been missed since it was heard.
-    gap: Option<Duration>,
+    gap: Moment,
     connected_once: bool,
     rotate_now: bool,
     last_id: StreamId,
@@ -97,12 +97,12 @@ impl Link {
             current: None,
             next: None,
             old: None,
-            idle_since: None,
-            retry_at: None,
+            idle_since: Moment::NEVER,
+            retry_at: Moment::NEVER,
             failures: 0,
             ended: false,
             hidden: false,
-            gap: None,
+            gap: Moment::NEVER,
             connected_once: false,
             rotate_now: false,
             last_id: 0,
@@ -145,22 +145,22 @@ impl Link {
     }
 
     /// The head of the answer is there.
-    pub(super) fn opened(&mut self, id: StreamId, now: Duration) {
+    pub(super) fn opened(&mut self, id: StreamId, now: Moment) {
         if let Some(stream) = self.stream(id) {
-            stream.connect_by = Some(now.saturating_add(CONNECT_MAX));
+            stream.connect_by = now.plus(CONNECT_MAX);
         }
     }
 
     /// The server has said its name for the stream.
-    pub(super) fn connected(&mut self, id: StreamId, client_id: String, now: Duration) {
+    pub(super) fn connected(&mut self, id: StreamId, client_id: String, now: Moment) {
         if let Some(stream) = self.stream(id) {
-            (stream.client_id, stream.connect_by) = (Some(client_id), None);
+            (stream.client_id, stream.connect_by) = (Some(client_id), Moment::NEVER);
             (stream.opened, stream.heard) = (now, now);
         }
     }
 
     /// A message has come. None where the stream is no longer listened to.
-    pub(super) fn heard(&mut self, id: StreamId, now: Duration) -> Option<Source> {
+    pub(super) fn heard(&mut self, id: StreamId, now: Moment) -> Option<Source> {
         if let Some(old) = self.old.as_mut().filter(|old| old.id == id) {
             old.proved = true;
             return Some(Source::Older);
@@ -185,7 +185,7 @@ impl Link {
         &mut self,
         id: StreamId,
         error: Option<Error>,
-        now: Duration,
+        now: Moment,
         random: u32,
         out: &mut Effects,
     ) -> Option<Notice> {
@@ -201,7 +201,7 @@ impl Link {
         let greeted = self.stream(id).is_some_and(|stream| stream.client_id.is_some());
         if is_current {
             if let Some(lost) = self.current.take() {
-                self.lost(&lost, error.is_none().then_some(now));
+                self.lost(&lost, if error.is_none() { now } else { lost.heard });
             }
             self.current = self.next.take();
         } else {
@@ -216,8 +216,8 @@ impl Link {
         self.fail(error.unwrap_or_else(if greeted { lost_stream } else { no_stream }), now, random)
     }
 
-    fn fail(&mut self, error: Error, now: Duration, random: u32) -> Option<Notice> {
-        self.retry_at = Some(now.saturating_add(self.next_wait(&error, random)));
+    fn fail(&mut self, error: Error, now: Moment, random: u32) -> Option<Notice> {
+        self.retry_at = now.plus(self.next_wait(&error, random));
         (self.failures >= FAILURES_MAX).then_some(Notice::GiveUp(error))
     }
 
@@ -232,7 +232,7 @@ impl Link {
         &mut self,
         id: StreamId,
         result: Result<(), Error>,
-        now: Duration,
+        now: Moment,
         random: u32,
         out: &mut Effects,
     ) -> Option<Notice> {
@@ -241,7 +241,7 @@ impl Link {
         match result {
             Ok(()) => {
                 stream.acked = Some((version, topics.clone()));
-                (self.failures, self.retry_at) = (0, None);
+                (self.failures, self.retry_at) = (0, Moment::NEVER);
                 self.connected_once = true;
                 self.acknowledged(id, topics, now)
             }
@@ -249,7 +249,7 @@ impl Link {
         }
     }
 
-    fn acknowledged(&mut self, id: StreamId, topics: Topics, now: Duration) -> Option<Notice> {
+    fn acknowledged(&mut self, id: StreamId, topics: Topics, now: Moment) -> Option<Notice> {
         let complete = |stream: &Stream| stream.acked.as_ref().is_some_and(|(version, _)| *version == self.version);
         if self.next.as_ref().is_some_and(|next| next.id == id) {
             // Until it hears all that is wanted, the first stream does.
@@ -258,18 +258,17 @@ impl Link {
             }
             let old = self.current.take();
             self.current = self.next.take();
-            let until = now.saturating_add(self.timing.overlap);
+            let until = now.plus(self.timing.overlap);
             self.old = old.map(|old| Old { id: old.id, until, heard: old.heard, proved: false });
-            return Some(Notice::Acknowledged { topics, gap: None });
+            return Some(Notice::Acknowledged { topics, gap: Moment::NEVER });
         }
         Some(Notice::Acknowledged { topics, gap: self.gap.take() })
     }
 
-    /// A stream is gone: what it would have brought is missed. Where it ended in order that begins at the end.
-    fn lost(&mut self, stream: &Stream, ended: Option<Duration>) {
+    /// A stream is gone: what it would have brought since then is missed.
+    fn lost(&mut self, stream: &Stream, since: Moment) {
         if stream.acked.is_some() {
-            let heard = ended.unwrap_or(stream.heard);
-            self.gap = Some(self.gap.map_or(heard, |before| before.min(heard)));
+            self.gap = self.gap.min(since);
         }
     }
 
@@ -278,7 +277,7 @@ impl Link {
         id: StreamId,
         topics: Topics,
         error: Error,
-        now: Duration,
+        now: Moment,
         random: u32,
         out: &mut Effects,
     ) -> Option<Notice> {
@@ -302,18 +301,18 @@ impl Link {
         (self.failures >= FAILURES_MAX).then_some(Notice::GiveUp(error))
     }
 
-    fn submit_later(&mut self, id: StreamId, error: &Error, now: Duration, random: u32) {
+    fn submit_later(&mut self, id: StreamId, error: &Error, now: Moment, random: u32) {
         let wait = self.next_wait(error, random);
         if let Some(stream) = self.stream(id) {
-            stream.submit_at = Some(now.saturating_add(wait));
+            stream.submit_at = now.plus(wait);
         }
     }
 
     /// Counts a failure; how long to wait after it.
-    fn next_wait(&mut self, error: &Error, random: u32) -> Duration {
+    fn next_wait(&mut self, error: &Error, random: u32) -> Moment {
         let wait = backoff(self.failures, random).max(error.retry_after().unwrap_or_default());
         self.failures += 1;
-        wait
+        Moment::of(wait)
     }
 
     /// A guest has signed in: the server takes that on the same stream.
@@ -321,11 +320,12 @@ impl Link {
         self.ended = false;
         self.version += 1;
         // What was submitted before, or is on its way, is a guest's: of that user it says nothing.
-        for stream in [&mut self.current, &mut self.next].into_iter().flatten() {
-            let submits = [&mut stream.acked, &mut stream.submitting];
-            submits.into_iter().flatten().for_each(|(_, topics)| topics.clear());
+        for stream in self.current.iter_mut().chain(&mut self.next) {
+            for (_, topics) in stream.acked.iter_mut().chain(&mut stream.submitting) {
+                topics.clear();
+            }
         }
-        (self.failures, self.retry_at) = (0, None);
+        (self.failures, self.retry_at) = (0, Moment::NEVER);
     }
 
     /// Another user, or none any more: the server takes that on a new stream only.
@@ -337,8 +337,8 @@ impl Link {
     /// The server is another one.
     pub(super) fn moved(&mut self, out: &mut Effects) {
         self.close_all(out);
-        self.gap = None;
-        (self.failures, self.retry_at) = (0, None);
+        self.gap = Moment::NEVER;
+        (self.failures, self.retry_at) = (0, Moment::NEVER);
     }
 
     /// The session has ended, and nobody signs in again by itself.
@@ -353,9 +353,9 @@ impl Link {
 
     /// The network has changed: what is there may be dead, and there is no need to wait any longer.
     pub(super) fn online(&mut self) {
-        self.retry_at = None;
-        for stream in [&mut self.current, &mut self.next].into_iter().flatten() {
-            stream.submit_at = None;
+        self.retry_at = Moment::NEVER;
+        for stream in self.current.iter_mut().chain(&mut self.next) {
+            stream.submit_at = Moment::NEVER;
         }
         self.rotate_now = true;
     }
@@ -369,31 +369,32 @@ impl Link {
     /// Somebody looks again.
     pub(super) fn show(&mut self) {
         if core::mem::take(&mut self.hidden) {
-            self.retry_at = None;
+            self.retry_at = Moment::NEVER;
         }
     }
 
     fn close_all(&mut self, out: &mut Effects) {
-        let current = self.current.take();
-        if let Some(stream) = &current {
-            self.lost(stream, None);
+        if let Some(stream) = self.current.take() {
+            self.lost(&stream, stream.heard);
+            out.push(Effect::Close { stream: stream.id });
         }
-        let ids = [current.map(|s| s.id), self.next.take().map(|s| s.id), self.old.take().map(|s| s.id)];
-        for stream in ids.into_iter().flatten() {
-            out.push(Effect::Close { stream });
+        if let Some(stream) = self.next.take() {
+            out.push(Effect::Close { stream: stream.id });
+        }
+        if let Some(old) = self.old.take() {
+            out.push(Effect::Close { stream: old.id });
         }
     }
 
     /// Does what is due.
-    pub(super) fn advance(&mut self, now: Duration, random: u32, out: &mut Effects) -> Option<Notice> {
+    pub(super) fn advance(&mut self, now: Moment, random: u32, out: &mut Effects) -> Option<Notice> {
         if self.old.as_ref().is_some_and(|old| old.until <= now) {
             let old = self.old.take()?;
             out.push(Effect::Close { stream: old.id });
             return Some(old.over(false));
         }
-        let late = [&self.current, &self.next].into_iter().flatten();
-        let late = late.filter(|stream| stream.connect_by.is_some_and(|by| by <= now)).map(|stream| stream.id).next();
-        if let Some(id) = late {
+        let late = self.current.iter().chain(&self.next).find(|stream| stream.connect_by <= now);
+        if let Some(id) = late.map(|stream| stream.id) {
             out.push(Effect::Close { stream: id });
             let notice = self.closed(id, Some(silent_stream()), now, random, out);
             if notice.is_some() {
@@ -404,7 +405,7 @@ impl Link {
             self.wind_up(now, out);
             return None;
         }
-        self.idle_since = None;
+        self.idle_since = Moment::NEVER;
         if self.is_paused() {
             return None;
         }
@@ -413,18 +414,19 @@ impl Link {
         None
     }
 
-    fn wind_up(&mut self, now: Duration, out: &mut Effects) {
-        let since = *self.idle_since.get_or_insert(now);
+    fn wind_up(&mut self, now: Moment, out: &mut Effects) {
+        self.idle_since = self.idle_since.min(now);
         let acked = self.current.as_ref().is_some_and(|stream| stream.acked.is_some());
-        if !acked || now.saturating_sub(since) >= self.timing.linger {
+        if !acked || now.since(self.idle_since) >= self.timing.linger {
             self.close_all(out);
-            (self.gap, self.connected_once, self.failures, self.retry_at) = (None, false, 0, None);
+            (self.gap, self.retry_at) = (Moment::NEVER, Moment::NEVER);
+            (self.connected_once, self.failures) = (false, 0);
         }
     }
 
-    fn submit(&mut self, now: Duration, out: &mut Effects) {
+    fn submit(&mut self, now: Moment, out: &mut Effects) {
         let (version, wanted) = (self.version, &self.wanted);
-        for stream in [&mut self.current, &mut self.next].into_iter().flatten() {
+        for stream in self.current.iter_mut().chain(&mut self.next) {
             let Some(client_id) = &stream.client_id else { continue };
             if let Some(topics) = waiting_submit(stream.id, out) {
                 // It has not gone yet, so it takes along what has come to be wanted since.
@@ -433,79 +435,70 @@ impl Link {
                 continue;
             }
             let has = stream.acked.as_ref().is_some_and(|(acked, _)| *acked == version);
-            if has || stream.submitting.is_some() || stream.submit_at.is_some_and(|at| at > now) {
+            if has || stream.submitting.is_some() || stream.submit_at.is_ahead(now) {
                 continue;
             }
-            stream.submit_at = None;
+            stream.submit_at = Moment::NEVER;
             stream.submitting = Some((version, wanted.clone()));
             out.push(Effect::Submit { stream: stream.id, client_id: client_id.clone(), topics: wanted.clone() });
         }
     }
 
-    fn open(&mut self, now: Duration, out: &mut Effects) {
-        if self.retry_at.is_some_and(|at| at > now) {
+    fn open(&mut self, now: Moment, out: &mut Effects) {
+        let replaces = self.current.is_some();
+        if self.retry_at.is_ahead(now) || (replaces && self.rotation_at() > now) {
             return;
         }
-        match &self.current {
-            None => {
-                self.rotate_now = false;
-                self.last_id += 1;
-                self.current = Some(Stream::new(self.last_id, now));
-                out.push(Effect::Open { stream: self.last_id, ask: self.connected_once });
-            }
-            Some(_) if self.rotation_at().is_some_and(|at| at <= now) => {
-                self.rotate_now = false;
-                self.last_id += 1;
-                self.next = Some(Stream::new(self.last_id, now));
-                out.push(Effect::Open { stream: self.last_id, ask: true });
-            }
-            Some(_) => {}
-        }
+        self.rotate_now = false;
+        self.last_id += 1;
+        let place = if replaces { &mut self.next } else { &mut self.current };
+        *place = Some(Stream::new(self.last_id, now));
+        out.push(Effect::Open { stream: self.last_id, ask: replaces || self.connected_once });
     }
 
     /// When the stream is to be replaced.
-    fn rotation_at(&self) -> Option<Duration> {
-        let current = self.current.as_ref().filter(|stream| stream.acked.is_some())?;
+    fn rotation_at(&self) -> Moment {
+        let Some(current) = self.current.as_ref().filter(|stream| stream.acked.is_some()) else { return Moment::NEVER };
         if self.next.is_some() || self.old.is_some() {
-            return None;
+            return Moment::NEVER;
         }
         if self.rotate_now {
-            return Some(Duration::ZERO);
+            return Moment::ZERO;
         }
-        let quiet = current.heard.saturating_add(self.timing.liveness);
-        Some(quiet.min(current.opened.saturating_add(self.timing.max_age)))
+        current.heard.plus(self.timing.liveness).min(current.opened.plus(self.timing.max_age))
     }
 
     /// When [`advance`](Self::advance) has something to do again.
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        let old = self.old.as_ref().map(|old| old.until);
-        let streams = [&self.current, &self.next].into_iter().flatten();
-        let connect = streams.clone().filter_map(|stream| stream.connect_by).min();
-        let idle = self.idle_since.filter(|_| self.current.is_some()).map(|at| at.saturating_add(self.timing.linger));
-        if self.wanted.is_empty() || self.is_paused() {
-            return [old, connect, idle].into_iter().flatten().min();
+    pub(super) fn deadline(&self) -> Moment {
+        let is_idle = self.wanted.is_empty() || self.is_paused();
+        let mut due = self.old.as_ref().map_or(Moment::NEVER, |old| old.until);
+        for stream in self.current.iter().chain(&self.next) {
+            due = due.min(stream.connect_by);
+            if !is_idle {
+                due = due.min(stream.submit_at);
+            }
         }
-        let submit = streams.filter_map(|stream| stream.submit_at).min();
-        let open = match (&self.current, self.rotation_at()) {
-            (None, _) => self.retry_at,
-            (Some(_), at) => at.map(|at| at.max(self.retry_at.unwrap_or_default())),
-        };
-        [old, connect, submit, open].into_iter().flatten().min()
+        due.min(match (is_idle, &self.current) {
+            (true, None) => Moment::NEVER,
+            (true, Some(_)) => self.idle_since.plus(self.timing.linger),
+            (false, None) => self.retry_at,
+            (false, Some(_)) => self.rotation_at().max(self.retry_at.or_zero()),
+        })
     }
 
     fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
-        [&mut self.current, &mut self.next].into_iter().flatten().find(|stream| stream.id == id)
+        self.current.iter_mut().chain(&mut self.next).find(|stream| stream.id == id)
     }
 }
 
 impl Stream {
-    fn new(id: StreamId, now: Duration) -> Stream {
+    fn new(id: StreamId, now: Moment) -> Stream {
         Stream {
             id,
             client_id: None,
-            connect_by: None,
+            connect_by: Moment::NEVER,
             submitting: None,
-            submit_at: None,
+            submit_at: Moment::NEVER,
             acked: None,
             opened: now,
             heard: now,
@@ -523,7 +516,7 @@ fn waiting_submit(of: StreamId, out: &mut Effects) -> Option<&mut Topics> {
 
 impl Old {
     fn over(&self, in_order: bool) -> Notice {
-        Notice::OverlapOver { gap: (!self.proved && !in_order).then_some(self.heard) }
+        Notice::OverlapOver { gap: if self.proved || in_order { Moment::NEVER } else { self.heard } }
     }
 }
 

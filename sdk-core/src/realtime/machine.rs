@@ -3,13 +3,14 @@
 //! [`Link`] keeps the streams, one [`Feed`] for each topic keeps its listeners and their events in order. The worker
 //! performs the effects and brings what comes of them as the next inputs.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use super::{
     event::RealtimeState,
-    feed::{Feed, Found, Incoming, Need, Wanted},
+    feed::{Feed, Found, Incoming, Need, Wanted, Whom},
     link::{Link, Notice, Topics},
+    moment::Moment,
     options::RealtimeOptions,
     queue::Item,
     topic::{Target, Topic},
@@ -28,7 +29,30 @@ const FETCHES_MAX: usize = 4;
 const TOGETHER_MAX: usize = 100;
 
 /// The options as the machine needs them.
-pub(crate) type Timing = RealtimeOptions;
+#[derive(Clone, Copy)]
+pub(super) struct Timing {
+    pub(super) liveness: Moment,
+    pub(super) max_age: Moment,
+    pub(super) overlap: Moment,
+    pub(super) linger: Moment,
+    pub(super) skew: Moment,
+    pub(super) catch_up: bool,
+    pub(super) tracked_max: u32,
+}
+
+impl Timing {
+    pub(super) fn of(options: &RealtimeOptions) -> Timing {
+        Timing {
+            liveness: Moment::of(options.liveness),
+            max_age: Moment::of(options.max_age),
+            overlap: Moment::of(options.overlap),
+            linger: Moment::of(options.linger),
+            skew: Moment::of(options.catch_up_skew),
+            catch_up: options.catch_up,
+            tracked_max: options.tracked_max,
+        }
+    }
+}
 
 /// What has happened.
 pub(crate) enum Input {
@@ -111,7 +135,7 @@ pub(crate) enum Effect {
         client_id: String,
         topics: Topics,
     },
-    Fetch(Fetch),
+    Fetch(Box<Fetch>),
     Deliver {
         listener: ListenerId,
         item: Item,
@@ -158,9 +182,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(timing: Timing) -> Machine {
+    pub(crate) fn new(options: &RealtimeOptions) -> Machine {
+        let timing = Timing::of(options);
         Machine {
-            link: Link::new(timing.clone()),
+            link: Link::new(timing),
             timing,
             feeds: Vec::new(),
             listeners: Vec::new(),
@@ -174,6 +199,7 @@ impl Machine {
 
     /// Takes an input. `now` never goes back; `random` is a fraction in units of 2⁻³², for jitter.
     pub(crate) fn handle(&mut self, now: Duration, random: u32, input: Input) {
+        let now = Moment::of(now);
         let notice = match input {
             Input::Subscribe { listener, topic, raw } => self.subscribe(listener, topic, raw, now),
             Input::Unsubscribe { listener } => self.unsubscribe(listener),
@@ -219,9 +245,17 @@ impl Machine {
 
     /// When a tick is due.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        let can_fetch = self.is_connected() && self.running.len() < FETCHES_MAX;
-        let feeds = self.feeds.iter().filter(|_| can_fetch).filter_map(Feed::deadline).min();
-        [self.link.deadline(), feeds].into_iter().flatten().min()
+        let mut due = self.link.deadline();
+        if self.can_fetch() {
+            for feed in &self.feeds {
+                due = due.min(feed.deadline());
+            }
+        }
+        due.is_set().then(|| due.duration())
+    }
+
+    fn can_fetch(&self) -> bool {
+        self.is_connected() && self.running.len() < FETCHES_MAX
     }
 
     /// Nobody listens, no stream is there, and nothing is left to be done.
@@ -248,15 +282,10 @@ impl Machine {
     }
 
     fn find(&self, key: &str) -> Result<usize, usize> {
-        self.feeds.binary_search_by(|feed| (*feed.topic.key).cmp(key))
+        place(&self.feeds, key)
     }
 
-    fn feed(&mut self, key: &str) -> Option<&mut Feed> {
-        let at = self.find(key).ok()?;
-        self.feeds.get_mut(at)
-    }
-
-    fn subscribe(&mut self, listener: ListenerId, topic: Topic, raw: bool, now: Duration) -> Option<Notice> {
+    fn subscribe(&mut self, listener: ListenerId, topic: Topic, raw: bool, now: Moment) -> Option<Notice> {
         let key = topic.key.clone();
         if let Err(at) = self.find(&key) {
             self.feeds.insert(at, Feed::new(topic, &self.timing));
@@ -264,18 +293,18 @@ impl Machine {
         }
         let at = self.listeners.partition_point(|(other, _)| *other < listener);
         self.listeners.insert(at, (listener, key.clone()));
-        self.feed(&key)?.join(listener, raw, now);
+        feed(&mut self.feeds, &key)?.join(listener, raw, now);
         if let Some(error) = self.link.refusal() {
             return Some(Notice::GiveUp(error));
         }
-        let acknowledged = self.link.has_acknowledged(&key) && self.feed(&key)?.is_established();
-        acknowledged.then(|| Notice::Acknowledged { topics: alloc::vec![key], gap: None })
+        let acknowledged = self.link.has_acknowledged(&key) && feed(&mut self.feeds, &key)?.is_established();
+        acknowledged.then(|| Notice::Acknowledged { topics: alloc::vec![key], gap: Moment::NEVER })
     }
 
     fn unsubscribe(&mut self, listener: ListenerId) -> Option<Notice> {
         let at = self.listeners.binary_search_by(|(other, _)| other.cmp(&listener)).ok()?;
         let (_, key) = self.listeners.remove(at);
-        self.feed(&key)?.leave(listener);
+        feed(&mut self.feeds, &key)?.leave(listener);
         self.sweep();
         None
     }
@@ -290,7 +319,7 @@ impl Machine {
         self.want();
         // What was fetched for them is not for those who ask for the topic anew.
         let feeds = &self.feeds;
-        let is_there = |key: &Arc<str>| feeds.binary_search_by(|feed| feed.topic.key.cmp(key)).is_ok();
+        let is_there = |key: &Arc<str>| place(feeds, key).is_ok();
         self.running.retain_mut(|running| {
             running.feeds.retain(is_there);
             !running.feeds.is_empty()
@@ -301,51 +330,53 @@ impl Machine {
         self.link.want(self.feeds.iter().map(|feed| feed.topic.key.clone()).collect());
     }
 
-    fn message(&mut self, stream: StreamId, topic: &str, data: String, now: Duration) {
+    fn message(&mut self, stream: StreamId, topic: &str, data: String, now: Moment) {
         let Some(source) = self.link.heard(stream, now) else { return };
-        let Ok(at) = self.find(topic) else { return };
-        if let Some(feed) = self.feeds.get_mut(at) {
+        if let Some(feed) = feed(&mut self.feeds, topic) {
             feed.message(source, Incoming::read(data), now, &mut self.effects);
         }
     }
 
-    fn notice(&mut self, notice: Option<Notice>, now: Duration) {
+    fn notice(&mut self, notice: Option<Notice>, now: Moment) {
         let Some(notice) = notice else { return };
-        let (skew, out) = (self.timing.catch_up_skew, &mut self.effects);
+        let (skew, out) = (self.timing.skew, &mut self.effects);
         match notice {
             Notice::Acknowledged { topics, gap } => {
                 for key in topics {
-                    let Ok(at) = self.feeds.binary_search_by(|feed| feed.topic.key.cmp(&key)) else { continue };
-                    let Some(feed) = self.feeds.get_mut(at) else { continue };
-                    if let (true, Some(heard)) = (feed.acknowledged(now, out), gap) {
-                        feed.missed(heard, now, skew, out);
+                    let Some(feed) = feed(&mut self.feeds, &key) else { continue };
+                    if feed.acknowledged(now, out) && gap.is_set() {
+                        feed.missed(gap, now, skew, out);
                     }
                 }
             }
             Notice::OverlapOver { gap } => {
-                let late = self.timing.overlap / 2;
+                let late = self.timing.overlap.half();
                 for feed in self.feeds.iter_mut() {
                     feed.end_overlap(now, late);
-                    match gap {
-                        Some(heard) if feed.goes_on() => feed.missed(heard, now, skew, out),
-                        _ => feed.settle(),
+                    if gap.is_set() && feed.goes_on() {
+                        feed.missed(gap, now, skew, out);
+                    } else {
+                        feed.settle();
                     }
                 }
             }
-            Notice::Refused { topics, error } => self.refuse(&error, |feed| topics.contains(&feed.topic.key)),
-            Notice::GiveUp(error) => self.refuse(&error, |_| true),
+            Notice::Refused { topics, error } => self.refuse(&error, Some(&topics)),
+            Notice::GiveUp(error) => self.refuse(&error, None),
             Notice::SessionEnded(error) => {
                 for feed in &self.feeds {
-                    feed.tell_everyone(out, Item::Error(error.clone()));
+                    feed.tell(out, Whom::Everyone, Item::Error(error.clone()));
                 }
-                self.refuse(&error, |_| true);
+                self.refuse(&error, None);
             }
         }
     }
 
-    /// Ends those who wait for the acknowledgement of such topics.
-    fn refuse(&mut self, error: &Error, choose: impl Fn(&Feed) -> bool) {
-        for feed in self.feeds.iter_mut().filter(|feed| choose(feed)) {
+    /// Ends those who wait for the acknowledgement of these topics, or of any.
+    fn refuse(&mut self, error: &Error, topics: Option<&Topics>) {
+        for feed in &mut self.feeds {
+            if topics.is_some_and(|topics| !topics.contains(&feed.topic.key)) {
+                continue;
+            }
             for listener in feed.take_waiting() {
                 self.listeners.retain(|(other, _)| *other != listener);
                 self.effects.push(Effect::Fail { listener, error: error.clone() });
@@ -395,7 +426,7 @@ impl Machine {
         }
     }
 
-    fn advance(&mut self, now: Duration, random: u32) {
+    fn advance(&mut self, now: Moment, random: u32) {
         while let Some(notice) = self.link.advance(now, random, &mut self.effects) {
             self.notice(Some(notice), now);
         }
@@ -410,60 +441,51 @@ impl Machine {
     }
 
     /// Begins what is to be fetched, a few at a time.
-    fn fetch(&mut self, now: Duration) {
+    fn fetch(&mut self, now: Moment) {
         while self.running.len() < FETCHES_MAX {
             let wish = self.feeds.iter().find_map(|feed| Some((feed.topic.clone(), feed.need(now)?)));
             let Some((topic, need)) = wish else { return };
-            let together = need != Need::Recheck && matches!(topic.target, Target::One { .. });
-            let mates: Topics = self
-                .feeds
-                .iter()
-                .filter(|feed| feed.topic.key == topic.key || (together && feed.need(now) == Some(need)))
-                .filter(|feed| feed.topic.key == topic.key || feed.topic.fetches_with(&topic))
-                .map(|feed| feed.topic.key.clone())
-                .take(TOGETHER_MAX)
-                .collect();
-            let mut wanted = None;
-            for key in &mates {
-                let Some(feed) = self.feed(key) else { continue };
-                wanted = Some(match (wanted, feed.begin_fetch(need)) {
-                    (Some(Wanted::Records(mut all)), Wanted::Records(more)) => {
-                        all.extend(more);
-                        Wanted::Records(all)
-                    }
-                    (_, first) => first,
-                });
+            let of_one = matches!(topic.target, Target::One { .. });
+            let together = of_one && need != Need::Recheck;
+            let (mut mates, mut wanted) = (Topics::new(), Wanted::Newest);
+            for feed in &mut self.feeds {
+                let is_mate = together && feed.need(now) == Some(need) && feed.topic.fetches_with(&topic);
+                if mates.len() < TOGETHER_MAX && (is_mate || feed.topic.key == topic.key) {
+                    mates.push(feed.topic.key.clone());
+                    wanted = wanted.and(feed.begin_fetch(need));
+                }
             }
-            let Some(wanted) = wanted else { return };
             self.last_fetch += 1;
             let id = self.last_fetch;
             self.running.push(Running { id, need, feeds: mates });
             let collection = topic.target.collection().into();
-            let of_one = matches!(topic.target, Target::One { .. });
-            self.effects.push(Effect::Fetch(Fetch {
-                id,
-                collection,
-                query: topic.query,
-                headers: topic.headers,
-                wanted,
-                of_one,
-            }));
+            let (query, headers) = (topic.query, topic.headers);
+            self.effects.push(Effect::Fetch(Box::new(Fetch { id, collection, query, headers, wanted, of_one })));
         }
     }
 
-    fn fetched(&mut self, id: FetchId, result: Result<Found, Error>, now: Duration, random: u32) {
+    fn fetched(&mut self, id: FetchId, result: Result<Found, Error>, now: Moment, random: u32) {
         let Some(at) = self.running.iter().position(|running| running.id == id) else { return };
         let running = self.running.swap_remove(at);
-        let (skew, out) = (self.timing.catch_up_skew, &mut self.effects);
+        let (skew, out) = (self.timing.skew, &mut self.effects);
         for key in &running.feeds {
-            let Ok(at) = self.feeds.binary_search_by(|feed| feed.topic.key.cmp(key)) else { continue };
-            let Some(feed) = self.feeds.get_mut(at) else { continue };
+            let Some(feed) = feed(&mut self.feeds, key) else { continue };
             match &result {
                 Ok(found) => feed.fetched(running.need, found, now, skew, out),
                 Err(error) => feed.fetch_failed(running.need, error, now, random, out),
             }
         }
     }
+}
+
+/// Where the topic's feed is, or where it would be.
+fn place(feeds: &[Feed], key: &str) -> Result<usize, usize> {
+    feeds.binary_search_by(|feed| (*feed.topic.key).cmp(key))
+}
+
+fn feed<'a>(feeds: &'a mut [Feed], key: &str) -> Option<&'a mut Feed> {
+    let at = place(feeds, key).ok()?;
+    feeds.get_mut(at)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod fetch;
 mod hub;
 mod link;
 mod machine;
+pub(crate) mod moment;
 mod options;
 mod overlap;
 mod queue;

@@ -1,24 +1,24 @@
 //! Messages that nothing tells apart, while one stream takes the place of another: each comes on both.
 
 use alloc::vec::Vec;
-use core::{mem, time::Duration};
+use core::mem;
 
-use super::feed::Source;
+use super::{feed::Source, moment::Moment};
 
 /// What only one of the two streams has brought so far, and when.
 #[derive(Default)]
 pub(super) struct Overlap {
-    older: Vec<(u64, Duration)>,
-    newer: Vec<(u64, Duration)>,
+    older: Vec<(u64, Moment)>,
+    newer: Vec<(u64, Moment)>,
     /// Until when the newer stream, which is alone by now, may bring what the older one brought at its end.
-    until: Option<Duration>,
+    until: Moment,
 }
 
 impl Overlap {
     /// Is this the first stream on which the message came, for the so many-eth time?
-    pub(super) fn is_first(&mut self, source: Source, hash: u64, now: Duration) -> bool {
+    pub(super) fn is_first(&mut self, source: Source, hash: u64, now: Moment) -> bool {
         let alone = matches!(source, Source::Only | Source::Early);
-        let late = self.until.is_some_and(|until| now < until);
+        let late = now < self.until;
         if alone != late {
             *self = Overlap::default();
         }
@@ -43,10 +43,10 @@ impl Overlap {
 
     /// There is one stream again. What the older one brought within the last `late` may still come on the newer one;
     /// what it brought before was sent before that was subscribed.
-    pub(super) fn end(&mut self, now: Duration, late: Duration) {
+    pub(super) fn end(&mut self, now: Moment, late: Moment) {
         let mut older = mem::take(&mut self.older);
-        older.retain(|(_, at)| now.saturating_sub(*at) < late);
-        *self = Overlap { older, newer: Vec::new(), until: Some(now.saturating_add(late)) };
+        older.retain(|(_, at)| now.since(*at) < late);
+        *self = Overlap { older, newer: Vec::new(), until: now.plus(late) };
     }
 }
 
@@ -54,10 +54,10 @@ impl Overlap {
 mod tests {
     use super::*;
 
-    const LATE: Duration = Duration::from_millis(250);
+    const LATE: Moment = Moment::ms(250);
 
-    fn ms(n: u64) -> Duration {
-        Duration::from_millis(n)
+    fn ms(n: u64) -> Moment {
+        Moment::ms(n)
     }
 
     #[test]

@@ -72,11 +72,10 @@ impl Topic {
 
     /// Can several of these be fetched in one request?
     pub(crate) fn fetches_with(&self, other: &Topic) -> bool {
-        let collection = |topic: &Topic| match &topic.target {
-            Target::One { collection, .. } => Some(collection.clone()),
-            _ => None,
-        };
-        collection(self).is_some_and(|ours| Some(ours) == collection(other))
+        let is_one = |topic: &Topic| matches!(topic.target, Target::One { .. });
+        is_one(self)
+            && is_one(other)
+            && self.target.collection() == other.target.collection()
             && self.query.pairs().eq(other.query.pairs())
             && self.headers == other.headers
     }

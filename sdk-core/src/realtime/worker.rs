@@ -87,7 +87,7 @@ impl Worker {
             }),
             Effect::Fetch(wanted) => self.task(None, async move {
                 let (id, max) = (wanted.id, client.realtime.options.catch_up_max);
-                let result = fetch(&client, wanted, usize::try_from(max).unwrap_or(usize::MAX)).await;
+                let result = fetch(&client, *wanted, usize::try_from(max).unwrap_or(usize::MAX)).await;
                 Input::Fetched { fetch: id, result }
             }),
             Effect::State(state) => tracing::debug!(state = state.as_str(), "realtime"),

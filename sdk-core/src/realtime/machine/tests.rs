@@ -232,19 +232,19 @@ impl World {
     fn new(seed: u64) -> World {
         let mut random = Random(seed);
         let tiny = random.chance(10);
-        let timing = Timing {
+        let options = RealtimeOptions {
             liveness: random.ms(3000, 40_000),
             max_age: random.ms(10_000, 90_000),
             catch_up: random.chance(90),
             catch_up_max: random.pick(&[2, 1000, 1000, 1000]),
             tracked_max: if tiny { 2 } else { 1000 },
-            ..Timing::default()
+            ..RealtimeOptions::default()
         };
         World {
             random,
             now: Duration::from_millis(5),
-            max: usize::try_from(timing.catch_up_max).unwrap(),
-            machine: Machine::new(timing),
+            max: usize::try_from(options.catch_up_max).unwrap(),
+            machine: Machine::new(&options),
             tiny,
             queue: BTreeMap::new(),
             queued: 0,
@@ -338,7 +338,7 @@ impl World {
                 self.note(format!("fetch {} {} {}", fetch.id, fetch.collection, wanted(&fetch.wanted)));
                 self.requested();
                 let wait = if self.fault(10) { self.random.ms(8000, 40_000) } else { self.random.ms(5, 200) };
-                self.later(wait, Later::List { fetch });
+                self.later(wait, Later::List { fetch: *fetch });
             }
             Effect::Deliver { listener, item } => self.deliver(listener, item),
             Effect::Acknowledge { listener } => {
@@ -965,7 +965,7 @@ struct Guest(Machine);
 impl Guest {
     /// Listener 1 has subscribed, and the submit is on its way.
     fn submitting() -> Guest {
-        let mut guest = Guest(Machine::new(Timing::default()));
+        let mut guest = Guest(Machine::new(&RealtimeOptions::default()));
         assert_eq!(guest.viewer(None, 1), "");
         assert_eq!(guest.subscribe(1), "connecting, open");
         assert_eq!(guest.input(Input::Opened { stream: 1 }), "");

@@ -71,8 +71,8 @@ const cancelled = (cause?: unknown) =>
 
 /** The operations that know no timeout themselves. */
 const untimed = new Set<Op>([
-  Op.SetUrl, Op.FileToken, Op.WalkNext, Op.SignUp, Op.BeginOAuth2, Op.FinishOAuth2, Op.FinishOAuth2Url, Op.Refresh,
-  Op.SignOut, Op.SetSession, Op.Impersonate, Op.ExternalAuths, Op.UnlinkExternalAuth, Op.Ready, Op.SyncSession,
+  Op.SetUrl, Op.FileToken, Op.WalkNext, Op.SignUp, Op.BeginOAuth2, Op.FinishOAuth2, Op.Refresh,
+  Op.SignOut, Op.SetSession, Op.ExternalAuths, Op.UnlinkExternalAuth, Op.Ready, Op.SyncSession,
 ]);
 
 /** Those that the second module does. */
@@ -245,20 +245,25 @@ class WasmEngine implements Engine {
   #loading?: Promise<void>;
 
   #load(): Promise<void> {
-    return (this.#loading ??= (async () => {
-      const module = await this.#platform.module("core");
-      const instance = await WebAssembly.instantiate(module, { pb: this.#imports() });
-      this.#exports = instance.exports as unknown as Exports;
-    })().catch((cause) => {
+    return (this.#loading ??= this.#instance("core", {}).then((exports) => void (this.#exports = exports)).catch((error) => {
       // Another client may try again.
       this.#loading = undefined;
+      throw error;
+    }));
+  }
+
+  async #instance(name: "core" | "realtime", more: WebAssembly.Imports): Promise<Exports> {
+    try {
+      const instance = await WebAssembly.instantiate(await this.#platform.module(name), { pb: this.#imports(), ...more });
+      return instance.exports as unknown as Exports;
+    } catch (cause: any) {
       throw new PicoBaseError({
         kind: "Configuration",
         message: `the WebAssembly module cannot be loaded: ${cause?.message ?? cause}`,
         fix: "See that the .wasm files are served beside the script and that the page's Content-Security-Policy allows 'wasm-unsafe-eval', or import from \"@picobase/client/inline\".",
         cause,
       });
-    }));
+    }
   }
 
   /** Makes a client in the module, and does what waited for it. */
@@ -303,8 +308,17 @@ class WasmEngine implements Engine {
     });
   }
 
+  /** The second module shares the memory and the functions of the first. */
   async #loadRealtime(): Promise<void> {
-    this.#hasRealtime = true;
+    const core = this.#exports as unknown as WebAssembly.ModuleImports;
+    try {
+      this.#exports = { ...core, ...(await this.#instance("realtime", { core })) } as unknown as Exports;
+      this.#hasRealtime = true;
+    } catch (error) {
+      // The next operation may try again.
+      this.#realtime = undefined;
+      throw error;
+    }
   }
 
   /** Enters the module, and then does what it asked for; later, if it is running. */

@@ -334,7 +334,7 @@ export function divide(text, root, keep) {
     ...[[memory, "M"], [table, "T"]].map(([form, as]) => ({ form, as, kind: form.kind })),
     ...of("global").map((form, at) => ({ form, as: `G${at}`, kind: "global" })).filter(({ form }) => secondOnes.some((name) => mentions(functions.get(name), form.name))),
   ];
-  const sharedFunctions = called.filter((name) => first.has(name));
+  const sharedFunctions = called.filter((name) => first.has(name) && functions.has(name));
   const primary = [
     ...types,
     ...imports.map((form) => form.text),
@@ -350,7 +350,7 @@ export function divide(text, root, keep) {
     ...types,
     ...imports.filter((form) => called.includes(/\(func (\S+?)[\s)]/.exec(form.text)?.[1])).map((form) => form.text),
     ...shared.map(({ form, as, kind }) => `(import "core" "${as}" (${kind} ${form.name} ${declared(form.text)}))`),
-    ...sharedFunctions.filter((name) => functions.has(name)).map((name, at) => `(import "core" "${at.toString(36)}" (func ${name} ${signature(functions.get(name))}))`),
+    ...sharedFunctions.map((name, at) => `(import "core" "${at.toString(36)}" (func ${name} ${signature(functions.get(name))}))`),
     ...movedData,
     ...elements(slots.filter((slot) => !stays(slot)), table.name),
     `(export "${root}" (func ${exported.find(([name]) => name === root)[2]}))`,

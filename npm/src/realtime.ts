@@ -311,10 +311,25 @@ export class LiveQuery<T = RecordModel> {
     if (event[0] == "end") return this.#close(true);
     this.#error = event[0] == "error" ? (event[1] as PicoBaseError) : null;
     this.#records = applied(this.#records, event);
-    // Changes come in sets; who shows the list need not show each step.
+    this.#changed();
+    this.#changes.tell(named(event));
+  }
+
+  /**
+   * The stream is there, so the list goes on; where nothing in it has changed, no event says so.
+   *
+   * @internal
+   */
+  goesOn(): void {
+    if (!this.#error) return;
+    this.#error = null;
+    this.#changed();
+  }
+
+  /** Changes come in sets; who shows the list need not show each step. */
+  #changed(): void {
     if (!this.#waiting) queueMicrotask(() => ((this.#waiting = false), this.#listeners.tell()));
     this.#waiting = true;
-    this.#changes.tell(named(event));
   }
 
   /** `told`: the core has ended it by itself. */
@@ -339,8 +354,10 @@ export async function live<T>(client: Client<any>, collection: string, options: 
   };
   const close = () => query.close();
   const number = await client.call<number>(Op.Live, [collection, limit, recheckEvery], { ...rest, onEvent });
+  const ignore = client.realtime.onStateChange((state) => state == "connected" && query.goesOn());
   rest.signal?.addEventListener("abort", close);
   query.begun((told) => {
+    ignore();
     rest.signal?.removeEventListener("abort", close);
     if (!told) client.post(Op.LiveEnd, [number]);
     there();

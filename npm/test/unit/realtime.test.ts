@@ -258,6 +258,26 @@ describe("live", () => {
     expect(seen).toHaveLength(3);
   });
 
+  it("an error is over when the stream is back, also where nothing has changed", async () => {
+    const { hear, query, tell } = await live();
+    hear("error", "why");
+    await settled();
+    let told = 0;
+    query.subscribe(() => told++);
+    tell("realtime", "connecting");
+    await settled();
+    expect([told, query.error]).toEqual([0, "why"]);
+    tell("realtime", "connected");
+    await settled();
+    expect([told, query.error, ids(query)]).toEqual([1, null, "abc"]);
+    hear("error", "why");
+    query.close();
+    tell("realtime", "connecting");
+    tell("realtime", "connected");
+    await settled();
+    expect(query.error).toBe("why");
+  });
+
   it("changes begin with the list as it is", async () => {
     const { hear, query } = await live();
     const got: any[] = [];

@@ -113,6 +113,8 @@ function send(route: Route, request: HttpRequest): Promise<HttpResponse> {
     req.on("close", () => signal.removeEventListener("abort", abort));
     req.on("error", (error) => reject(failure(error)));
     req.on("response", (res) => resolve(answer(req, res, signal)));
+    // Agents give this option to plain connections only.
+    if (route.request == https.request) req.once("socket", (socket) => socket.setKeepAlive(true, keep.keepAliveMsecs));
     if (out) void pump(req, out, request.onProgress);
     else req.end(body);
   });

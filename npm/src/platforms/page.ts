@@ -29,14 +29,15 @@ async function send(request: HttpRequest): Promise<HttpResponse> {
 
 export const page: Omit<Platform, "module"> = {
   isBrowser: true,
+  // Service workers have no XMLHttpRequest.
+  blind: !globalThis.XMLHttpRequest,
   transport(given) {
     const usual = fetchTransport(given, async (request) => ({
       cache: "no-store",
       credentials: "omit",
       ...(await prepare(request)),
     }));
-    // Service workers have no XMLHttpRequest.
-    return (request) => (request.onProgress && !given && self.XMLHttpRequest ? send : usual)(request);
+    return (request) => (request.onProgress && !given && !page.blind ? send : usual)(request);
   },
   store(key) {
     try {

@@ -217,6 +217,28 @@ describe("connections", () => {
     await expect(transport(ask(url.replace("http:", "https:")))).rejects.toMatchObject({ failure: "tls" });
   });
 
+  it.runIf(process.platform == "linux")("are asked whether they live while a stream says nothing, over TLS too", async () => {
+    const seen = [];
+    for (const tls of [false, true]) {
+      const proxy = await openProxy({ tls });
+      cleanups.push(() => proxy.close());
+      const port = (+new URL(proxy.url).port).toString(16).toUpperCase().padStart(4, "0");
+      const timer = await program(
+        { NODE_EXTRA_CA_CERTS: kit.tls_ca },
+        `${proxy.url}/api/realtime`,
+        `const answer = await transport(ask(url));
+         const reader = answer.stream().getReader();
+         await reader.read();
+         // The remote address, and in the column "tr tm->when" 02: for keep-alive, in hundredths of a second.
+         const line = readFileSync("/proc/net/tcp", "utf8").split("\\n").find((line) => line.split(/\\s+/)[3]?.endsWith(":${port}"));
+         console.log(line.split(/\\s+/)[6]);
+         await reader.cancel();`,
+      );
+      seen.push([timer.slice(0, 3), parseInt(timer.slice(3), 16) <= 3000]);
+    }
+    expect(seen).toEqual([["02:", true], ["02:", true]]);
+  });
+
   it("leave nothing behind: 2,000 requests, some of which fail", { timeout: 60_000 }, async () => {
     const own = nodeTransport();
     let open = 0;
@@ -295,6 +317,36 @@ describe("connections", () => {
   });
 });
 
+/** A program of its own, whose environment is read when it starts; `body` has the transport, and the URL as `url`. */
+async function program(env: Record<string, string>, url: string, body: string): Promise<string> {
+  const file = join(folder, `program-${Math.random()}.mjs`);
+  await build({
+    stdin: {
+      contents: `
+        import { nodeTransport } from "./src/platforms/node.ts";
+        import { readFileSync } from "node:fs";
+        const transport = nodeTransport();
+        const url = process.argv[2];
+        const ask = (url) => ({ method: "GET", url, headers: [], body: undefined, signal: new AbortController().signal });
+        ${body}
+      `,
+      resolveDir: new URL("../..", import.meta.url).pathname,
+    },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    define: { SPLIT: "false" },
+    outfile: file,
+  });
+  const { stdout } = await promisify(execFile)(process.execPath, [file, url], { env: { ...process.env, ...env }, timeout: 20_000 });
+  return stdout.trim();
+}
+
+/** Asks once, and ends by itself: idle connections do not hold a program. */
+const asksOnce = `
+  const asked = transport(ask(url)).then(async (answer) => answer.status + " " + await answer.text());
+  console.log(await asked.catch((error) => error.failure + " " + error.message));`;
+
 describe("proxies", () => {
   it.each<[string, Record<string, string>, string | null]>([
     ["http://a.example/", {}, null],
@@ -326,31 +378,6 @@ describe("proxies", () => {
     expect(() => proxyFor(new URL("http://a"), { HTTP_PROXY: "socks5://p" })).toThrow("http://");
   });
 
-  /** A program of its own, whose environment is read when it starts. */
-  async function program(env: Record<string, string>, url: string): Promise<string> {
-    const file = join(folder, "program.mjs");
-    await build({
-      stdin: {
-        contents: `
-          import { nodeTransport } from "./src/platforms/node.ts";
-          const transport = nodeTransport();
-          const request = { method: "GET", url: process.argv[2], headers: [], body: undefined, signal: new AbortController().signal };
-          const asked = transport(request).then(async (answer) => answer.status + " " + await answer.text());
-          console.log(await asked.catch((error) => error.failure + " " + error.message));
-        `,
-        resolveDir: new URL("../..", import.meta.url).pathname,
-      },
-      bundle: true,
-      platform: "node",
-      format: "esm",
-      define: { SPLIT: "false" },
-      outfile: file,
-    });
-    // It ends by itself: idle connections do not hold it.
-    const { stdout } = await promisify(execFile)(process.execPath, [file, url], { env: { ...process.env, ...env }, timeout: 20_000 });
-    return stdout.trim();
-  }
-
   it("carry http and https", async () => {
     const seen: string[] = [];
     const { url, server } = await serve((request, answer) => {
@@ -368,13 +395,13 @@ describe("proxies", () => {
     });
     const proxy = url.replace("://", "://ada:p%40ss@");
     const basic = `Basic ${Buffer.from("ada:p@ss").toString("base64")}`;
-    expect(await program({ HTTP_PROXY: proxy }, "http://a.invalid/api?x=1")).toBe("200 from the proxy");
+    expect(await program({ HTTP_PROXY: proxy }, "http://a.invalid/api?x=1", asksOnce)).toBe("200 from the proxy");
     const secure = await openProxy({ tls: true });
     cleanups.push(() => secure.close());
     const ca = { HTTPS_PROXY: proxy, NODE_EXTRA_CA_CERTS: kit.tls_ca };
-    expect(await program(ca, `${secure.url}/api/health`)).toMatch(/^200 .*healthy/);
-    expect(await program(ca, "https://refused.invalid/api")).toBe("broken the proxy answered 407 to CONNECT");
-    expect(await program({ HTTPS_PROXY: proxy, NODE_EXTRA_CA_CERTS: "" }, `${secure.url}/api/health`)).toMatch(/^tls /);
+    expect(await program(ca, `${secure.url}/api/health`, asksOnce)).toMatch(/^200 .*healthy/);
+    expect(await program(ca, "https://refused.invalid/api", asksOnce)).toBe("broken the proxy answered 407 to CONNECT");
+    expect(await program({ HTTPS_PROXY: proxy, NODE_EXTRA_CA_CERTS: "" }, `${secure.url}/api/health`, asksOnce)).toMatch(/^tls /);
     const { host } = new URL(secure.url);
     expect(seen).toEqual([
       `GET http://a.invalid/api?x=1 a.invalid ${basic}`,
@@ -382,7 +409,7 @@ describe("proxies", () => {
       `CONNECT refused.invalid:443 ${basic}`,
       `CONNECT ${host} ${basic}`,
     ]);
-    expect(await program({ HTTP_PROXY: "socks5://p" }, "http://a.invalid/")).toMatch(/^unknown_host .*http:\/\//);
+    expect(await program({ HTTP_PROXY: "socks5://p" }, "http://a.invalid/", asksOnce)).toMatch(/^unknown_host .*http:\/\//);
   }, 60_000);
 });
 

@@ -92,17 +92,6 @@ pub(crate) fn write_session(out: &mut Frame, session: &Session) {
     };
 }
 
-/// Keeps a client that an operation made: its number, and its session.
-pub(crate) fn write_new(out: &mut Frame, client: Client) {
-    let id = next_id();
-    out.list(2).int(id.into());
-    match client.auth().session() {
-        Some(session) => write_session(out, &session),
-        None => _ = out.null(),
-    }
-    keep(id, client);
-}
-
 /// A new client.
 pub(crate) fn create(args: &mut Args) -> Result<Frame, Error> {
     let id = next_id();

@@ -7,7 +7,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use picobase::{Client, Error, Json, auth::Session, runtime::BoxFuture, transport::Body};
+use picobase::{Error, Json, auth::Session, runtime::BoxFuture, transport::Body};
 
 use crate::{
     abi::{self, Tell, with},
@@ -21,7 +21,6 @@ pub(crate) enum Work {
     Json(BoxFuture<'static, Result<Json, Error>>),
     Nothing(BoxFuture<'static, Result<(), Error>>),
     Session(BoxFuture<'static, Result<Session, Error>>),
-    Client(BoxFuture<'static, Result<Client, Error>>),
     Frame(BoxFuture<'static, Result<Frame, Error>>),
     /// Work beside the operations.
     Job(BoxFuture<'static, ()>),
@@ -150,7 +149,6 @@ fn poll(id: u32, work: &mut Work) -> bool {
         Work::Json(future) => ready(future, &mut cx, |json| _ = out.json(&json)),
         Work::Nothing(future) => ready(future, &mut cx, |()| ()),
         Work::Session(future) => ready(future, &mut cx, |session| clients::write_session(&mut out, &session)),
-        Work::Client(future) => ready(future, &mut cx, |client| clients::write_new(&mut out, client)),
         Work::Frame(future) => ready(future, &mut cx, |frame| out = frame),
         Work::Job(future) => return future.as_mut().poll(&mut cx).is_ready(),
     };

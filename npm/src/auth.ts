@@ -8,6 +8,18 @@ import { Row } from "./rows.js";
 import { expiry, type StoredSession } from "./token.js";
 import type { CallOptions, RecordModel, RecordOptions } from "./types.js";
 
+/** Under which name a page keeps what it must remember while the user is at a provider's. */
+const begun = "picobase_oauth2";
+
+/** What this tab remembers; none on servers, and where the browser forbids it. */
+function tab({ client }: RecordAuth): Storage | undefined {
+  try {
+    return client.platform.isBrowser ? sessionStorage : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** What a sign-in may be given. */
 export interface SignInOptions extends RecordOptions {
   /** The id of the sign-in whose second factor this is: `mfaId` of the error of kind `MfaRequired`. */
@@ -258,26 +270,34 @@ export class Auth<M = RecordModel> extends RecordAuth<M> {
 
   /**
    * Begins a sign-in with an OAuth2 provider: send the user to `url`. The provider sends them back to `redirectUrl`, whose whole
-   * address {@link Auth.finishOAuth2} takes. It must be the same client that finishes: what it keeps meanwhile is in memory.
+   * address {@link Auth.finishOAuth2} takes.
+   *
+   * A page may be loaded anew in between: what it must remember is in sessionStorage until then. On a server another client may
+   * finish, with `saved`; that holds a secret, so keep it where only that user can read it (an httpOnly cookie).
    *
    * Kind `NotFound` where the collection has no such provider.
    */
-  async beginOAuth2(provider: string, redirectUrl: string, options?: CallOptions): Promise<{ url: string; state: string }> {
-    const [url, state] = await call<[string, string]>(this, Op.BeginOAuth2, [provider, redirectUrl], options);
-    return { url, state };
+  async beginOAuth2(provider: string, redirectUrl: string, options?: CallOptions): Promise<{ url: string; state: string; saved: string }> {
+    const [url, state, saved] = await call<[string, string, string]>(this, Op.BeginOAuth2, [provider, redirectUrl], options);
+    tab(this)?.setItem(begun, saved);
+    return { url, state, saved };
   }
 
   /**
-   * Finishes a sign-in that this client began, with the address to which the provider sent the user back, or with `code` and
-   * `state` of it. Each state works once.
+   * Finishes a sign-in, with the address to which the provider sent the user back, or with `code` and `state` of it. Each state
+   * works once. `saved` is what {@link Auth.beginOAuth2} answered, where neither this client nor this browser began.
    *
-   * Kind `Validation` where the provider refused, or the state is not one of this client's.
+   * Kind `Validation` where the provider refused, or the state is not one that was begun here.
    */
-  finishOAuth2<T = M>(back: string | URL | { code: string; state: string }, options: OAuth2Options = {}): Promise<Session<T>> {
-    const { createData, mfaId, ...rest } = options;
-    const parts = typeof back == "object" && "code" in back;
-    const args = parts ? [back.code, back.state] : [String(back)];
-    return begin(this, parts ? Op.FinishOAuth2 : Op.FinishOAuth2Url, [...args, createData, mfaId], rest);
+  finishOAuth2<T = M>(
+    back: string | URL | { code: string; state: string },
+    { createData, mfaId, saved, ...rest }: OAuth2Options & { saved?: string } = {},
+  ): Promise<Session<T>> {
+    const kept = tab(this);
+    saved ??= kept?.getItem(begun) ?? undefined;
+    kept?.removeItem(begun);
+    const args = typeof back == "object" && "code" in back ? [back.code, back.state] : [String(back), null];
+    return begin(this, Op.FinishOAuth2, [saved, ...args, createData, mfaId], rest);
   }
 
   /** The same as {@link RecordAuth.authRefresh}. */

@@ -1,7 +1,7 @@
 //! Operations of sign-up, sign-in and the session.
 
 use alloc::{boxed::Box, vec::Vec};
-use core::{future::IntoFuture, time::Duration};
+use core::future::IntoFuture;
 
 use picobase::{
     Client, Error, Json,
@@ -74,22 +74,19 @@ fn of_collection(op: u32, client: &Client, mut asked: Asked) {
         op::SIGN_UP => sign_up(asked, &auth),
         op::BEGIN_O_AUTH2 => begin(asked, auth),
         op::FINISH_O_AUTH2 => {
-            let (code, state) = (asked.args.text(), asked.args.text());
-            finish(asked, auth.finish_oauth2(&code, &state));
-        }
-        op::FINISH_O_AUTH2_URL => {
-            let url = asked.args.text();
-            finish(asked, auth.finish_oauth2_url(&url));
+            if let Some(saved) = asked.args.some()
+                && let Err(error) = auth.resume_oauth2(&saved)
+            {
+                return asked.answer(Err(error));
+            }
+            let back = asked.args.text();
+            let begun = match asked.args.some() {
+                Some(state) => auth.finish_oauth2(&back, &state),
+                None => auth.finish_oauth2_url(&back),
+            };
+            finish(asked, begun);
         }
         op::REFRESH => asked.spawn(Work::Session(Box::pin(async move { auth.refresh().await }))),
-        op::IMPERSONATE => {
-            let impersonate = auth.impersonate(&asked.args.text());
-            let impersonate = match asked.args.int() {
-                Some(seconds) => impersonate.duration(Duration::from_secs(seconds)),
-                None => impersonate,
-            };
-            asked.spawn(Work::Client(impersonate.into_future()));
-        }
         op::EXTERNAL_AUTHS => {
             let list = auth.external_auths(&asked.args.text());
             asked.json(Box::pin(async move { Ok(Json::array(list?.await?)) }));
@@ -128,7 +125,7 @@ fn begin(mut asked: Asked, auth: Auth) {
     asked.frame(Box::pin(async move {
         let start = auth.begin_oauth2(&provider, &redirect).await?;
         let mut out = Frame::new();
-        out.list(2).text(&start.url).text(&start.state);
+        out.list(3).text(&start.url).text(&start.state).text(&start.saved);
         Ok(out)
     }));
 }

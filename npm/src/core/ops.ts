@@ -62,12 +62,10 @@ export const enum Op {
   SignUp = 41,
   /** [collection, otpId, password, mfaId | null] → Session */
   SignInOtp = 42,
-  /** [collection, provider, redirectUrl] → [url, state] */
+  /** [collection, provider, redirectUrl] → [url, state, saved: what finishes it on another client] */
   BeginOAuth2 = 43,
-  /** [collection, code, state, createData | null, mfaId | null] → Session */
+  /** [collection, saved | null, code, state, createData | null, mfaId | null] → Session. Without state `code` is the whole callback URL. */
   FinishOAuth2 = 44,
-  /** [collection, callback URL, createData | null, mfaId | null] → Session */
-  FinishOAuth2Url = 45,
   /** [collection, provider, scopes, createData | null, mfaId | null, timeout ms | null]; event: url to open → Session */
   OAuth2AllInOne = 46,
   /** [collection] → Session */
@@ -76,8 +74,6 @@ export const enum Op {
   SignOut = 48,
   /** [token, record | null] → undefined. Takes a session as it is (SIGNED_IN). */
   SetSession = 49,
-  /** [collection, id, duration in seconds | null] → [number of a client, Session] */
-  Impersonate = 50,
   /** [collection, token] → undefined */
   ConfirmVerification = 51,
   /** [collection, token, password] → undefined */

@@ -42,6 +42,27 @@ pub(crate) struct Pending {
     collection: String,
 }
 
+impl Pending {
+    fn to_saved(&self) -> String {
+        let verifier = self.verifier.as_ref().map(|verifier| verifier.expose_secret()).unwrap_or_default();
+        let texts = [&self.state, verifier, &self.provider, &self.redirect_url, &self.collection];
+        Json::array(texts.map(Json::string)).as_text().to_string()
+    }
+
+    fn from_saved(saved: &str) -> Option<Pending> {
+        let mut texts = Json::parse(saved.to_string()).ok()?.items().into_iter().map(|text| text.as_str());
+        let mut next = || texts.next().flatten();
+        let (state, verifier) = (next().filter(|state| !state.is_empty())?, next()?);
+        Some(Pending {
+            state,
+            verifier: Some(verifier).filter(|verifier| !verifier.is_empty()).map(SecretString::from),
+            provider: next()?,
+            redirect_url: next()?,
+            collection: next()?,
+        })
+    }
+}
+
 /// Where to send the user. See [`Auth::begin_oauth2`].
 #[derive(Clone)]
 #[non_exhaustive]
@@ -50,6 +71,9 @@ pub struct OAuth2Start {
     pub url: String,
     /// What comes back as `state`.
     pub state: String,
+    /// What [`Auth::resume_oauth2`] takes, where another client or a restarted program finishes. It holds a secret: keep
+    /// it where only that program, or that user's browser, can read it.
+    pub saved: String,
 }
 
 impl fmt::Debug for OAuth2Start {
@@ -96,9 +120,9 @@ impl Auth {
         let mut state = [0; 24];
         self.client.shared.runtime.random(&mut state)?;
         let (url, pending) = self.authorization(&provider, base64url_encode(&state), redirect_url, &[]).await?;
-        let state = pending.state.clone();
+        let (state, saved) = (pending.state.clone(), pending.to_saved());
         self.keep(pending);
-        Ok(OAuth2Start { url, state })
+        Ok(OAuth2Start { url, state, saved })
     }
 
     /// The provider of that name.
@@ -146,8 +170,27 @@ impl Auth {
         Ok((url, pending))
     }
 
+    /// Takes over a sign-in that was begun elsewhere: before a page was loaded anew, or on another client. Then
+    /// [`finish_oauth2`](Self::finish_oauth2) finishes it.
+    ///
+    /// # Errors
+    /// Kind `Validation` where this is not what [`OAuth2Start::saved`] was.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client, saved: &str, callback: &str) -> Result<(), picobase::Error> {
+    /// client.auth().resume_oauth2(saved)?;
+    /// let session = client.auth().finish_oauth2_url(callback).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resume_oauth2(&self, saved: &str) -> Result<(), Error> {
+        self.keep(Pending::from_saved(saved).ok_or_else(unknown_state)?);
+        Ok(())
+    }
+
     fn keep(&self, pending: Pending) {
         self.client.session.oauth2.with(|all| {
+            all.retain(|other| other.state != pending.state);
             if all.len() >= PENDING_MAX {
                 all.remove(0);
             }

@@ -431,6 +431,14 @@ async fn oauth2_by_the_callback_url() {
         let other = builder(&proxy.url).build().unwrap();
         let foreign = other.auth().finish_oauth2_url(&callback).await.unwrap_err();
         assert_eq!(foreign.kind(), ErrorKind::Validation, "another client's state");
+        let damaged = other.auth().resume_oauth2("[\"\"]").unwrap_err();
+        assert_eq!(damaged.kind(), ErrorKind::Validation);
+        // What was saved carries over, also to a client that was not there yet.
+        other.auth().resume_oauth2(&start.saved).unwrap();
+        other.auth().finish_oauth2_url(&callback).await.unwrap();
+        assert_eq!(other.auth().get_user().unwrap().get_str("email"), Some(email.as_str()));
+        let start = client.auth().begin_oauth2("oidc", CALLBACK).await.unwrap();
+        let callback = approve(&start.url, &email).await;
         client.auth().finish_oauth2_url(&callback).await.unwrap();
         assert_eq!(client.auth().get_user().unwrap().get_str("email"), Some(email.as_str()));
 

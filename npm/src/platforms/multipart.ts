@@ -70,7 +70,7 @@ async function* piecesOf(source: any): AsyncGenerator<Uint8Array, void, void> {
   if (typeof source == "string") yield bytes(source);
   else if (source instanceof Uint8Array) yield source;
   else if (ArrayBuffer.isView(source)) yield new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
-  else if (source instanceof ArrayBuffer || source instanceof SharedArrayBuffer) yield new Uint8Array(source);
+  else if (source instanceof ArrayBuffer) yield new Uint8Array(source);
   else if (source instanceof Blob) yield* source.stream() as any;
   else if (source?.[Symbol.asyncIterator]) for await (const piece of source) yield* piecesOf(piece);
   else throw new TypeError("A file must be a Blob, bytes, or a stream of bytes.");

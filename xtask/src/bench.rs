@@ -1,5 +1,6 @@
 //! `cargo xtask bench`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
@@ -43,18 +44,31 @@ pub(crate) fn realtime(project: &Project, backend: &Backend, steps: &mut Steps) 
 
 /// Runs one part of picobase-bench, which writes target/bench/PART.json.
 fn measure(project: &Project, backend: &Backend, steps: &mut Steps, part: &str) -> Result<(), Stop> {
-    steps.run("build the bench", || run::run(&mut project.cargo(["build", "--release", "-p", "picobase-bench"])))?;
+    build(project, steps)?;
     steps.run(&format!("bench {part}"), || {
-        let folder = project.target.join("bench");
-        let out = folder.join(format!("{part}.json"));
-        std::fs::create_dir_all(&folder)?;
-        // What an earlier run has left must not pass for the result of this one.
-        if out.exists() {
-            std::fs::remove_file(&out)?;
-        }
-        let mut command = project.cargo(["run", "--quiet", "--release", "-p", "picobase-bench", "--", part, "--out"]);
-        run::run(backend.apply(command.arg(&out)))?;
-        ensure!(out.is_file(), "the bench did not write {}", out.display());
-        Ok(())
+        report(project, part, |out| {
+            let mut command =
+                project.cargo(["run", "--quiet", "--release", "-p", "picobase-bench", "--", part, "--out"]);
+            run::run(backend.apply(command.arg(out)))
+        })
     })
+}
+
+/// Builds picobase-bench, which measures, and which other benches take servers from.
+pub(crate) fn build(project: &Project, steps: &mut Steps) -> Result<(), Stop> {
+    steps.run("build the bench", || run::run(&mut project.cargo(["build", "--release", "-p", "picobase-bench"])))
+}
+
+/// Lets a bench write target/bench/PART.json.
+pub(crate) fn report(project: &Project, part: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = project.target.join("bench");
+    let out = folder.join(format!("{part}.json"));
+    std::fs::create_dir_all(&folder)?;
+    // What an earlier run has left must not pass for the result of this one.
+    if out.exists() {
+        std::fs::remove_file(&out)?;
+    }
+    write(&out)?;
+    ensure!(out.is_file(), "the bench did not write {}", out.display());
+    Ok(())
 }

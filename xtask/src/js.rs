@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::project::Project;
 use crate::steps::{Steps, Stop};
 use crate::tools::{self, Node};
-use crate::{run, wasm};
+use crate::{bench, run, wasm};
 
 /// Builds the modules and the package.
 pub(crate) fn build(project: &Project, steps: &mut Steps) -> Result<(), Stop> {
@@ -37,7 +37,6 @@ pub(crate) fn test(project: &Project, backend: &Backend, steps: &mut Steps) -> R
     };
     steps.run("wasm module for tests", || wasm::build_for_tests(project))?;
     steps.run("types", || run::run(&mut npm_run("types")))?;
-    steps.run("code in the guide", || run::run(&mut node.script(project, "npm/scripts/check-docs.mjs")))?;
     steps.run("js, in Node", || run::run(&mut npm_run("test:node")))?;
     steps.run("js, in Chromium", || run::run(&mut npm_run("test:browser")))?;
     let tarball = steps.run("pack", || pack(project, &node))?;
@@ -49,12 +48,13 @@ pub(crate) fn test(project: &Project, backend: &Backend, steps: &mut Steps) -> R
     for example in ["react", "astro"] {
         steps.run(&format!("example {example}"), || {
             let folder = project.root.join("examples").join(example);
-            run::run(&mut node.npm(&folder, ["ci", "--no-progress"]))?;
             let mut e2e = node.npm(&folder, ["run", "e2e"]);
             e2e.env("PICOBASE_TARBALL", &tarball).env("PICOBASE_CHROMIUM", &chromium);
             run::run(backend.apply(&mut e2e))
         })?;
     }
+    // Its types of React are those of the example.
+    steps.run("code in the guide", || run::run(&mut node.script(project, "npm/scripts/check-docs.mjs")))?;
     steps.run("size", || measure(project, &node, false))
 }
 
@@ -76,9 +76,19 @@ pub(crate) fn size(project: &Project, options: &SizeOptions) -> ExitCode {
     steps.finish()
 }
 
-/// What is measured of the package: so far its weight.
-pub(crate) fn bench(project: &Project, _: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+/// The package against its peers, in Node and in Chromium, and its weight.
+pub(crate) fn bench(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
     let node = package(project, steps)?;
+    let chromium = steps.run("chromium", || tools::chromium().ensure(project))?;
+    bench::build(project, steps)?;
+    steps.run("bench js", || {
+        bench::report(project, "js", |out| {
+            let mut command = node.script(project, "npm/bench/run.mjs");
+            command.arg("--out").arg(out).env("PICOBASE_CHROMIUM", &chromium);
+            command.env("PICOBASE_BENCH_BIN", project.built("release", "picobase-bench"));
+            run::run(backend.apply(&mut command))
+        })
+    })?;
     steps.run("size", || measure(project, &node, false))
 }
 
@@ -123,10 +133,9 @@ fn manifest_problems(package: &Value, bindings: &Value) -> Vec<String> {
 
 /// Writes target/bench/size.json, and fails where the package is heavier than npm/size-limits.json lets it be.
 fn measure(project: &Project, node: &Node, set: bool) -> Result<()> {
-    let folder = project.target.join("bench");
-    std::fs::create_dir_all(&folder)?;
-    let mut size = node.script(project, "npm/scripts/size.mjs");
-    run::run(size.arg(folder.join("size.json")).args(set.then_some("--set")))
+    bench::report(project, "size", |out| {
+        run::run(node.script(project, "npm/scripts/size.mjs").arg(out).args(set.then_some("--set")))
+    })
 }
 
 /// The tarball that `npm publish` would send.

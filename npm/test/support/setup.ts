@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { TestProject } from "vitest/node";
@@ -13,7 +14,7 @@ declare module "vitest" {
   }
 }
 
-const testModule = fileURLToPath(new URL("../../../target/wasm/test.wasm", import.meta.url));
+const testModule = join(process.env.PICOBASE_WASM ?? fileURLToPath(new URL("../../../target/wasm", import.meta.url)), "test.wasm");
 const built = fileURLToPath(new URL("../../../target/debug/picobase-testkit", import.meta.url));
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {

@@ -130,6 +130,7 @@ fn answered(mut answer: Args) -> Result<Response, TransportError> {
             "tls" => Failure::Tls,
             "unknown_host" => Failure::UnknownHost,
             "source" => Failure::Source,
+            "invalid" => Failure::Invalid,
             _ => Failure::Broken,
         };
         return Err(TransportError::new(failure, answer.text()));

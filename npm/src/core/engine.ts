@@ -102,6 +102,7 @@ class WasmEngine implements Engine {
   readonly #platform: Platform;
   readonly #world: World;
   readonly #transport: Transport;
+  readonly #watches: boolean;
   readonly #blind: boolean;
   readonly #handles = new Handles();
   readonly #writer = new Writer(this.#handles);
@@ -120,7 +121,8 @@ class WasmEngine implements Engine {
     this.#platform = platform;
     this.#world = given;
     this.#transport = platform.transport(fetch);
-    this.#blind = !!fetch || !!platform.blind;
+    this.#watches = !fetch && !!platform.watches;
+    this.#blind = platform.isBrowser && (!!fetch || !!platform.blind);
   }
 
   // What the facade calls.
@@ -528,13 +530,11 @@ class WasmEngine implements Engine {
         const request: HttpRequest = { method, url, headers, body: bodyOf(body), signal: abort.signal };
         if (body?.[1] || body?.[2]) {
           const tracked = trackedOf(body);
-          let blind = 0;
-          if (this.#blind) tick = setInterval(() => this.#effects.has(id) && this.#exports!.progress(id, ++blind), blindTick);
-          request.onProgress = (sent, total) => {
-            if (!this.#effects.has(id)) return;
-            this.#exports!.progress(id, sent);
-            safely(() => tracked?.(sent, total));
-          };
+          const note = (sent: number) => this.#effects.has(id) && this.#exports!.progress(id, sent);
+          let ticks = 0;
+          if (this.#watches || (tracked && !this.#blind)) {
+            request.onProgress = (sent, total) => note(sent) !== false && safely(() => tracked?.(sent, total));
+          } else tick = setInterval(() => note(++ticks), blindTick);
         }
         const response = await this.#transport(request);
         const { status } = response;

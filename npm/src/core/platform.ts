@@ -32,10 +32,10 @@ export interface HttpResponse {
   stream(): ReadableStream<Uint8Array>;
 }
 
-/** Why a request failed below HTTP. `refused`: nothing was processed; `broken`: unknown, also all that the platform cannot tell. */
+/** Why a request failed below HTTP. `refused`: nothing was processed; `invalid`: it cannot be sent like that; `broken`: unknown, also all that the platform cannot tell. */
 export class TransportFailure extends Error {
   constructor(
-    readonly failure: "refused" | "broken" | "tls" | "unknown_host" | "source",
+    readonly failure: "refused" | "broken" | "tls" | "unknown_host" | "source" | "invalid",
     message: string,
     options?: { cause?: unknown },
   ) {
@@ -56,8 +56,10 @@ export interface Platform {
   module(name: "core" | "realtime"): WebAssembly.Module | Promise<WebAssembly.Module>;
   /** The store that a client has by default; null: in memory. */
   store(key: string): SessionStore | null;
-  /** Can nobody see how an upload goes out? */
+  /** Can nobody see here how an upload goes out? */
   blind?: boolean;
+  /** Does it cost nothing to watch every upload? Where not, only those are whose caller wants to know. */
+  watches?: boolean;
   /** Lets go of what the transport keeps. */
   close?(): void;
   /** Tells the client of the network and of the page; returns how to stop. */

@@ -210,5 +210,5 @@ function fieldOf(fields: string[], name: string): string | null {
 /** The platform of Node for one client and its family. A fetch of the user's takes the place of node:http. */
 export function node(): Platform {
   const own = nodeTransport();
-  return { ...server, transport: (given) => (given ? server.transport(given) : own), module: moduleFromFile, close: own.close };
+  return { ...server, transport: (given) => (given ? server.transport(given) : own), module: moduleFromFile, watches: true, close: own.close };
 }

@@ -136,9 +136,9 @@ impl<T> LiveQuery<T> {
 
     async fn run(self) -> Result<Live<T>, Error> {
         self.check()?;
-        let (watch, snapshot) = Watch::begin(self.client, self.call, self.limit, self.recheck).await?;
+        let watch = Watch::begin(self.client, self.call, self.limit, self.recheck).await?;
         Ok(Live {
-            snapshot: Some(snapshot),
+            snapshot: Some(watch.bodies()),
             ready: VecDeque::new(),
             checks: unfold(watch, step),
             over: false,

@@ -17,7 +17,7 @@ use crate::{
     client::Client,
     error::{Error, ErrorKind},
     json::Json,
-    realtime::{Handle, Item, RealtimeState, Topic},
+    realtime::{Handle, Item, RealtimeState, Topic, moment::Moment},
     records::{
         items,
         list::{MANY_MAX, id_filters},
@@ -28,10 +28,9 @@ use crate::{
 };
 
 /// How long to wait for more after the first event: writes come in flocks.
-const GATHER: Duration = Duration::from_millis(50);
-/// After a check so many times its own time is free of checks, but no longer than the second.
-const REST: u32 = 2;
-const REST_MAX: Duration = Duration::from_secs(5);
+const GATHER: Moment = Moment::ms(50);
+/// After a check twice its own time is free of checks, but no longer than this.
+const REST_MAX: Moment = Moment::ms(5000);
 
 /// What a check has brought, in order.
 pub(super) type Changes = Vec<LiveChange<Json>>;
@@ -147,24 +146,32 @@ pub(super) struct Watch {
     full: Call,
     signals: Signals,
     list: Vec<Entry>,
-    recheck: Duration,
-    recheck_at: Duration,
+    recheck: Moment,
+    recheck_at: Moment,
     /// When the first signal since the last check was found.
-    since: Option<Duration>,
+    since: Moment,
     /// No check before that.
-    rest_until: Duration,
+    rest_until: Moment,
     failures: u32,
 }
 
 impl Watch {
     /// Subscribes, then takes the first list.
-    pub(super) async fn begin(
-        client: Client,
-        query: Call,
-        limit: u32,
-        recheck: Duration,
-    ) -> Result<(Watch, Vec<Json>), Error> {
-        let start = client.shared.runtime.uptime();
+    pub(super) async fn begin(client: Client, query: Call, limit: u32, recheck: Duration) -> Result<Watch, Error> {
+        let (start, time) = (client.shared.runtime.uptime(), query.limit);
+        let mut watch = Watch::new(client, query, limit, Moment::of(recheck))?;
+        watch.signals.handle.established(time).await?;
+        let mut first = watch.full.clone();
+        if let Limit::After(time) = time {
+            let gone = watch.client.shared.runtime.uptime().saturating_sub(start);
+            first.limit = Limit::After(time.saturating_sub(gone));
+        }
+        watch.list = watch.ask(first).await.map_err(|stop| stop.error().unwrap_or_else(unsubscribed))?;
+        watch.recheck_at = watch.now().plus(watch.recheck);
+        Ok(watch)
+    }
+
+    fn new(client: Client, query: Call, limit: u32, recheck: Moment) -> Result<Watch, Error> {
         let mut heard = query.query.clone();
         for name in ["filter", "sort", "page", "perPage", "skipTotal"] {
             heard.set(name, None::<&str>);
@@ -180,42 +187,36 @@ impl Watch {
         for name in ["filter", "sort"] {
             full.query.set(name, query.query.get(name));
         }
-        let handle = Handle::new(&client, topic, true, None)?;
-        handle.established(query.limit).await?;
-        let dirty_max = usize::try_from(limit).unwrap_or(usize::MAX);
         let signals = Signals {
-            handle,
+            handle: Handle::new(&client, topic, true, None)?,
             dirty: Dirty::default(),
-            dirty_max,
+            dirty_max: usize::try_from(limit).unwrap_or(usize::MAX),
             shuffled,
             stale: false,
             renewed: false,
             ended: false,
         };
-        let mut watch = Watch {
+        Ok(Watch {
             client,
             plain,
             full,
             signals,
             list: Vec::new(),
             recheck,
-            recheck_at: Duration::ZERO,
-            since: None,
-            rest_until: Duration::ZERO,
+            recheck_at: Moment::ZERO,
+            since: Moment::NEVER,
+            rest_until: Moment::ZERO,
             failures: 0,
-        };
-        let mut first = watch.full.clone();
-        if let Limit::After(limit) = query.limit {
-            first.limit = Limit::After(limit.saturating_sub(watch.now().saturating_sub(start)));
-        }
-        watch.list = watch.ask(first).await.map_err(|stop| stop.error().unwrap_or_else(unsubscribed))?;
-        watch.recheck_at = watch.now().saturating_add(recheck);
-        let snapshot = watch.list.iter().map(|entry| entry.body.clone()).collect();
-        Ok((watch, snapshot))
+        })
     }
 
-    fn now(&self) -> Duration {
-        self.client.shared.runtime.uptime()
+    /// The list as it is.
+    pub(super) fn bodies(&self) -> Vec<Json> {
+        self.list.iter().map(|entry| entry.body.clone()).collect()
+    }
+
+    fn now(&self) -> Moment {
+        Moment::of(self.client.shared.runtime.uptime())
     }
 
     /// The next changes.
@@ -225,8 +226,9 @@ impl Watch {
             let start = self.now();
             let checked = self.check().await;
             let now = self.now();
-            self.since = None;
-            self.rest_until = now.saturating_add(now.saturating_sub(start).saturating_mul(REST).min(REST_MAX));
+            self.since = Moment::NEVER;
+            let took = now.since(start);
+            self.rest_until = now.plus(took.plus(took).min(REST_MAX));
             match checked {
                 Ok(list) => {
                     self.failures = 0;
@@ -253,16 +255,16 @@ impl Watch {
                 (self.failures, self.rest_until) = (0, now);
             }
             if !self.signals.is_quiet() {
-                self.since.get_or_insert(now);
+                self.since = self.since.min(now);
             }
             if self.is_suspended() {
                 self.signals.hear().await?;
                 continue;
             }
             let due = self.due();
-            let mut timer = self.client.shared.runtime.sleep(due.saturating_sub(now));
+            let mut timer = self.client.shared.runtime.sleep(due.since(now).duration());
             // Of many events only the first says anything about when the check is due.
-            while !self.signals.renewed && !self.signals.ended && (self.since.is_some() || self.signals.is_quiet()) {
+            while !self.signals.renewed && !self.signals.ended && (self.since.is_set() || self.signals.is_quiet()) {
                 match race(&mut timer, self.signals.hear()).await {
                     Race::First(()) if self.is_suspended() => break,
                     Race::First(()) => {
@@ -281,13 +283,12 @@ impl Watch {
         self.signals.ended || self.client.realtime.current_state() == RealtimeState::Suspended
     }
 
-    fn due(&self) -> Duration {
-        let due = self.since.map_or(self.recheck_at, |since| self.recheck_at.min(since.saturating_add(GATHER)));
-        due.max(self.rest_until)
+    fn due(&self) -> Moment {
+        self.recheck_at.min(self.since.plus(GATHER)).max(self.rest_until)
     }
 
     /// A check has failed: it is made again, unless that is of no use.
-    fn failed(&mut self, error: Error, now: Duration) -> Result<(), Stop> {
+    fn failed(&mut self, error: Error, now: Moment) -> Result<(), Stop> {
         match (error.kind(), error.status()) {
             // Somebody may have signed in since the call was made.
             (ErrorKind::SessionExpired, _) if self.signals.renewed => {}
@@ -298,7 +299,7 @@ impl Watch {
         self.signals.stale = true;
         let wait = backoff(self.failures, random_fraction(&*self.client.shared.runtime));
         self.failures = self.failures.saturating_add(1);
-        self.rest_until = now.saturating_add(wait.max(GATHER));
+        self.rest_until = now.plus(Moment::of(wait).max(GATHER));
         Ok(())
     }
 
@@ -315,7 +316,7 @@ impl Watch {
         }
         let list = self.ask(self.full.clone()).await?;
         self.signals.dirty.end();
-        self.recheck_at = self.now().saturating_add(self.recheck);
+        self.recheck_at = self.now().plus(self.recheck);
         Ok(list)
     }
 
@@ -324,28 +325,27 @@ impl Watch {
         let mut call = self.full.clone();
         call.query.set("fields", "id,updated").set("expand", None::<&str>);
         let mut list = self.ask(call).await?;
+        let unknown = self.fill(&mut list);
+        if unknown.len().saturating_mul(3) > list.len() {
+            return Ok(None);
+        }
+        let fetched = self.fetch(&unknown).await?;
+        complete(&mut list, &unknown, &fetched);
+        Ok(Some(list))
+    }
+
+    /// Puts in the bodies that are known; the ids of the others, sorted.
+    fn fill(&self, list: &mut [Entry]) -> Vec<String> {
         let held = Places::of(&self.list);
         let mut unknown: Vec<String> = Vec::new();
-        for entry in &mut list {
+        for entry in list {
             match known(&entry.updated, held.entry(&entry.id), self.signals.dirty.get(&entry.id)) {
                 Some(body) => entry.body = body.clone(),
                 None => unknown.push(entry.id.clone()),
             }
         }
-        if unknown.len().saturating_mul(3) > list.len() {
-            return Ok(None);
-        }
         unknown.sort_unstable();
-        let fetched = self.fetch(&unknown).await?;
-        let fetched = Places::of(&fetched);
-        // What is gone by now has sent an event.
-        list.retain(|entry| unknown.binary_search(&entry.id).is_err() || fetched.find(&entry.id).is_some());
-        for entry in &mut list {
-            if let Some(found) = fetched.entry(&entry.id) {
-                *entry = found.clone();
-            }
-        }
-        Ok(Some(list))
+        unknown
     }
 
     /// Records by their ids.
@@ -364,16 +364,8 @@ impl Watch {
         call.verbatim = true;
         let client = self.client.clone();
         let answer = self.signals.during(execute(&client, call)).await?;
-        let bodies = answer?.read(|page| items(&page))?.into_iter();
-        let shuffled = self.signals.shuffled;
-        let bodies = bodies.map(|body| if shuffled { body.sorted() } else { body });
-        let mut list: Vec<Entry> = bodies.filter_map(Entry::read).collect();
-        // No id twice, whatever a join may bring.
-        let places = Places::of(&list);
-        let first: Vec<bool> = list.iter().enumerate().map(|(at, entry)| places.find(&entry.id) == Some(at)).collect();
-        let mut first = first.into_iter();
-        list.retain(|_| first.next().unwrap_or(true));
-        Ok(list)
+        let bodies = answer?.read(|page| items(&page))?;
+        Ok(entries(bodies, self.signals.shuffled))
     }
 }
 
@@ -389,6 +381,32 @@ pub(super) fn step(mut watch: Watch) -> Step<Watch, Result<Changes, Error>> {
             }
         }
     })
+}
+
+/// Puts in what was fetched of those that were unknown.
+fn complete(list: &mut Vec<Entry>, unknown: &[String], fetched: &[Entry]) {
+    let places = Places::of(fetched);
+    // What is gone by now has sent an event.
+    list.retain_mut(|entry| match places.entry(&entry.id) {
+        Some(found) => {
+            *entry = found.clone();
+            true
+        }
+        None => unknown.binary_search(&entry.id).is_err(),
+    });
+}
+
+/// The entries of a page; no id twice, whatever a join may bring.
+fn entries(bodies: Vec<Json>, shuffled: bool) -> Vec<Entry> {
+    let mut list: Vec<Entry> = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        list.extend(Entry::read(if shuffled { body.sorted() } else { body }));
+    }
+    let places = Places::of(&list);
+    let first: Vec<bool> = list.iter().enumerate().map(|(at, entry)| places.find(&entry.id) == Some(at)).collect();
+    let mut first = first.into_iter();
+    list.retain(|_| first.next().unwrap_or(true));
+    list
 }
 
 fn unsubscribed() -> Error {

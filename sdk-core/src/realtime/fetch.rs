@@ -69,13 +69,7 @@ async fn changed(client: &Client, fetch: &Fetch, since: u64, known: &[String], m
 
 /// Records by their ids, as the topic's options want them.
 async fn records(client: &Client, fetch: &Fetch, ids: &[String]) -> Result<Found, Error> {
-    let mut found = Found::default();
-    for ids in id_filters(client, ids)? {
-        let filter = conjunction(fetch.query.get("filter"), &ids);
-        let mut call = list(fetch, Some(filter));
-        call.query.set("perPage", MANY_MAX);
-        found.records.extend(page(client, call).await?);
-    }
+    let mut found = Found { records: by_id(client, fetch, ids, true).await?, ..Found::default() };
     let unseen = absent(ids, &found.records);
     // A record that does not pass the topic's filter is not gone.
     let filtered = fetch.query.get("filter").is_some();
@@ -110,13 +104,23 @@ async fn view(client: &Client, fetch: &Fetch, id: &str) -> Result<Option<Json>, 
 
 /// Which of these ids are not there, whatever the topic's filter.
 async fn missing(client: &Client, fetch: &Fetch, ids: Vec<String>) -> Result<Vec<String>, Error> {
-    let mut there = Vec::new();
-    for filter in id_filters(client, &ids)? {
-        let mut call = list(fetch, Some(filter));
-        call.query.set("fields", "id").set("expand", None::<&str>).set("perPage", MANY_MAX);
-        there.extend(page(client, call).await?);
-    }
+    let there = by_id(client, fetch, &ids, false).await?;
     Ok(absent(&ids, &there))
+}
+
+/// Those of the ids that are listed: as the topic's options want them, or no more than their ids, whatever its filter.
+async fn by_id(client: &Client, fetch: &Fetch, ids: &[String], as_asked: bool) -> Result<Vec<Json>, Error> {
+    let mut all = Vec::new();
+    for filter in id_filters(client, ids)? {
+        let own = fetch.query.get("filter").filter(|_| as_asked);
+        let mut call = list(fetch, Some(conjunction(own, &filter)));
+        if !as_asked {
+            call.query.set("fields", "id").set("expand", None::<&str>);
+        }
+        call.query.set("perPage", MANY_MAX);
+        all.extend(page(client, call).await?);
+    }
+    Ok(all)
 }
 
 /// Which of these ids none of the records has.

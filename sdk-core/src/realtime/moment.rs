@@ -11,8 +11,12 @@ impl Moment {
     /// What is not set never comes.
     pub(crate) const NEVER: Moment = Moment(u64::MAX);
 
-    pub(crate) const fn of(time: Duration) -> Moment {
-        Moment(time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos() as u64))
+    pub(crate) fn of(time: Duration) -> Moment {
+        const SECONDS_MAX: u64 = u64::MAX / 1_000_000_000 - 1;
+        if time.as_secs() > SECONDS_MAX {
+            return Moment::NEVER;
+        }
+        Moment(time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos()))
     }
 
     pub(crate) const fn ms(ms: u64) -> Moment {

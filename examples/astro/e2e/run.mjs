@@ -180,6 +180,7 @@ await run("examples/astro", async ({ step, defer }) => {
   });
 
   await step("the dev server works as well", async () => {
+    page.setDefaultTimeout(3 * PATIENCE); // it compiles what the page asks for
     process.env.PICOBASE_URL = kit.url;
     process.env.ASTRO_TELEMETRY_DISABLED = "1";
     const { dev } = await import("astro");

@@ -123,6 +123,25 @@ await run("examples/react", async ({ step, defer }) => {
     assert.deepEqual(await titles(), ["We are back", "Choir on Thursday", "Seeds for the balcony"]);
   });
 
+  await step("a session that was revoked is told, and a guest can go on", async () => {
+    const [alice] = (await kit.admin("GET", '/api/collections/users/records?filter=email="alice@example.com"')).items;
+    const password = "another-horse-battery";
+    await kit.admin("PATCH", `/api/collections/users/records/${alice.id}`, { password, passwordConfirm: password });
+    await kit.kill();
+    await kit.start();
+    await page.getByText("Your session has ended").waitFor();
+    await shots.all(page, "ended");
+    await page.getByRole("button", { name: "go on as a guest" }).click();
+    await page.getByText("Your session has ended").waitFor({ state: "detached" });
+    await live();
+    await page.getByRole("alert").waitFor({ state: "detached" });
+
+    await page.getByLabel("Email").fill("alice@example.com");
+    await page.getByLabel("Password").fill(password);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("Alice").waitFor();
+  });
+
   await step("signs out", async () => {
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByRole("heading", { name: "Sign in to write" }).waitFor();
@@ -143,6 +162,7 @@ await run("examples/react", async ({ step, defer }) => {
   });
 
   await step("the dev server works as well", async () => {
+    page.setDefaultTimeout(3 * PATIENCE); // it compiles what the page asks for
     const { createServer } = await import("vite");
     process.env.VITE_PICOBASE_URL = kit.url;
     const server = await createServer({ root: ROOT, logLevel: "warn", server: { host: "127.0.0.1", port: 4400 } });

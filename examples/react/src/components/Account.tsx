@@ -26,7 +26,16 @@ export function Account({ expired }: { expired: boolean }) {
       }}
     >
       <h2>{isNew ? "Join the board" : "Sign in to write"}</h2>
-      {expired && !error && <p className="note">Your session has ended. Please sign in again.</p>}
+      {expired && (
+        <p className="note">
+          Your session has ended. Sign in again, or{" "}
+          {/* Until then no call is made: it would be answered as a guest's. */}
+          <button type="button" className="link" onClick={() => client.auth.signOut()}>
+            go on as a guest
+          </button>
+          .
+        </p>
+      )}
       {isNew && <Field label="Name" name="name" autoComplete="name" error={error?.fields.name} />}
       <Field label="Email" name="email" type="email" autoComplete="username" required error={error?.fields.email} />
       <Field

@@ -7,7 +7,8 @@ export function PostList({ user }: { user: User | null }) {
   const { records, error, retry } = useLive("posts", { sort: "-created,-id", limit: 50 });
   return (
     <section aria-label="Posts" aria-busy={!records && !error}>
-      <ErrorNote error={error} retry={retry} />
+      {/* A list that stands still goes on by itself; one that never came does not. */}
+      <ErrorNote error={error} retry={records ? undefined : retry} />
       {!records && !error && <Placeholders />}
       {records?.length === 0 && <p className="empty">Nothing here yet. The first post is yours.</p>}
       <ul className="posts">

@@ -39,13 +39,15 @@ export function ConnectionBadge() {
   );
 }
 
-/** What went wrong and what helps. Fields that were refused say so themselves. */
-export function ErrorNote({ error, retry }: { error: PicoBaseError | undefined; retry?: () => void }) {
+/** What went wrong and what helps. Fields that were refused say so themselves, beside their inputs. */
+export function ErrorNote({ error, retry }: { error: PicoBaseError | undefined; retry?: (() => void) | undefined }) {
   if (!error) return null;
+  // `fix` is written for developers. An app for everybody has words of its own for the kinds that it expects.
+  const fix = Object.keys(error.fields).length ? "" : error.fix;
   return (
     <div className="error" role="alert">
       <p>{error.message}</p>
-      {error.fix && <p className="fix">{error.fix}</p>}
+      {fix && <p className="fix">{fix}</p>}
       {retry && (
         <button type="button" onClick={retry}>
           Try again

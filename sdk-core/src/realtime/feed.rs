@@ -129,7 +129,7 @@ struct Listener {
 }
 
 pub(super) struct Feed {
-    pub(super) topic: Topic,
+    pub(super) topic: Arc<Topic>,
     listeners: Vec<Listener>,
     /// The server has acknowledged it once.
     established: bool,
@@ -169,7 +169,7 @@ impl Feed {
             _ => History::Maybe,
         };
         Feed {
-            topic,
+            topic: Arc::new(topic),
             listeners: Vec::new(),
             established: false,
             auth_changed: false,

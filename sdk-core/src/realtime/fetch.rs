@@ -47,7 +47,7 @@ async fn changed(client: &Client, fetch: &Fetch, since: u64, known: &[String], m
     let mut start = client.filter("updated >= {:u}", crate::params! { "u" => moment(since) })?;
     loop {
         let size = max.saturating_sub(found.records.len()).min(PAGE);
-        let filter = conjunction(fetch.query.get("filter"), &start);
+        let filter = conjunction(fetch.topic.query.get("filter"), &start);
         let mut call = list(fetch, Some(filter));
         call.query.set("sort", "updated,id").set("perPage", size);
         let page = page(client, call).await?;
@@ -72,9 +72,9 @@ async fn records(client: &Client, fetch: &Fetch, ids: &[String]) -> Result<Found
     let mut found = Found { records: by_id(client, fetch, ids, true).await?, ..Found::default() };
     let unseen = absent(ids, &found.records);
     // A record that does not pass the topic's filter is not gone.
-    let filtered = fetch.query.get("filter").is_some();
+    let filtered = fetch.topic.query.get("filter").is_some();
     let mut gone = if filtered { missing(client, fetch, unseen).await? } else { unseen };
-    if fetch.of_one {
+    if fetch.topic.is_one() {
         for id in core::mem::take(&mut gone) {
             match view(client, fetch, &id).await? {
                 Some(record) if !filtered => found.records.push(record),
@@ -90,10 +90,10 @@ async fn records(client: &Client, fetch: &Fetch, ids: &[String]) -> Result<Found
 
 /// A record that is not listed: it may be one that only the view rule shows.
 async fn view(client: &Client, fetch: &Fetch, id: &str) -> Result<Option<Json>, Error> {
-    let mut call = Call::new(&endpoints::RECORDS_ONE, &[("c", &fetch.collection), ("id", id)]);
+    let mut call = Call::new(&endpoints::RECORDS_ONE, &[("c", fetch.collection()), ("id", id)]);
     call.verbatim = true;
-    call.query = fetch.query.clone();
-    call.headers = fetch.headers.clone();
+    call.query = fetch.topic.query.clone();
+    call.headers = fetch.topic.headers.clone();
     call.query.set("filter", None::<&str>);
     match execute(client, call).await {
         Ok(answer) => answer.read(|record| Ok(Some(record))),
@@ -112,7 +112,7 @@ async fn missing(client: &Client, fetch: &Fetch, ids: Vec<String>) -> Result<Vec
 async fn by_id(client: &Client, fetch: &Fetch, ids: &[String], as_asked: bool) -> Result<Vec<Json>, Error> {
     let mut all = Vec::new();
     for filter in id_filters(client, ids)? {
-        let own = fetch.query.get("filter").filter(|_| as_asked);
+        let own = fetch.topic.query.get("filter").filter(|_| as_asked);
         let mut call = list(fetch, Some(conjunction(own, &filter)));
         if !as_asked {
             call.query.set("fields", "id").set("expand", None::<&str>);
@@ -131,10 +131,10 @@ fn absent(ids: &[String], records: &[Json]) -> Vec<String> {
 }
 
 fn list(fetch: &Fetch, filter: Option<String>) -> Call {
-    let mut call = Call::new(&endpoints::RECORDS_LIST, &[("c", &fetch.collection)]);
+    let mut call = Call::new(&endpoints::RECORDS_LIST, &[("c", fetch.collection())]);
     call.verbatim = true;
-    call.query = fetch.query.clone();
-    call.headers = fetch.headers.clone();
+    call.query = fetch.topic.query.clone();
+    call.headers = fetch.topic.headers.clone();
     call.query.set("page", 1).set("skipTotal", true).set("filter", filter);
     call
 }

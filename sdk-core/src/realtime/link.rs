@@ -3,7 +3,7 @@
 //! Pure: no clock and no connection of its own. There is one stream, and a second one for as long as it takes to put it
 //! in the first one's place.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 
 use super::{
     event::RealtimeState,
@@ -70,8 +70,8 @@ pub(super) struct Link {
     timing: Timing,
     wanted: Topics,
     version: u64,
-    current: Option<Stream>,
-    next: Option<Stream>,
+    current: Option<Box<Stream>>,
+    next: Option<Box<Stream>>,
     old: Option<Old>,
     /// Since when there is nothing to listen to.
     idle_since: Moment,
@@ -250,10 +250,9 @@ impl Link {
     }
 
     fn acknowledged(&mut self, id: StreamId, topics: Topics, now: Moment) -> Option<Notice> {
-        let complete = |stream: &Stream| stream.acked.as_ref().is_some_and(|(version, _)| *version == self.version);
-        if self.next.as_ref().is_some_and(|next| next.id == id) {
+        if let Some(next) = self.next.as_ref().filter(|next| next.id == id) {
             // Until it hears all that is wanted, the first stream does.
-            if !self.next.as_ref().is_some_and(complete) {
+            if next.acked.as_ref().is_none_or(|(version, _)| *version != self.version) {
                 return None;
             }
             let old = self.current.take();
@@ -452,7 +451,7 @@ impl Link {
         self.rotate_now = false;
         self.last_id += 1;
         let place = if replaces { &mut self.next } else { &mut self.current };
-        *place = Some(Stream::new(self.last_id, now));
+        *place = Some(Box::new(Stream::new(self.last_id, now)));
         out.push(Effect::Open { stream: self.last_id, ask: replaces || self.connected_once });
     }
 
@@ -487,7 +486,8 @@ impl Link {
     }
 
     fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
-        self.current.iter_mut().chain(&mut self.next).find(|stream| stream.id == id)
+        let stream = self.current.iter_mut().chain(&mut self.next).find(|stream| stream.id == id)?;
+        Some(stream)
     }
 }
 

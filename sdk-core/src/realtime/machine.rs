@@ -13,9 +13,9 @@ use super::{
     moment::Moment,
     options::RealtimeOptions,
     queue::Item,
-    topic::{Target, Topic},
+    topic::Topic,
 };
-use crate::{error::Error, transport::Headers, url::Query};
+use crate::error::Error;
 
 pub(crate) type ListenerId = u64;
 pub(crate) type StreamId = u32;
@@ -153,12 +153,15 @@ pub(crate) enum Effect {
 /// Something to be fetched from the server.
 pub(crate) struct Fetch {
     pub(crate) id: FetchId,
-    pub(crate) collection: String,
-    pub(crate) query: Query,
-    pub(crate) headers: Headers,
+    /// Whose records; of several topics that are fetched together, any.
+    pub(crate) topic: Arc<Topic>,
     pub(crate) wanted: Wanted,
-    /// For topics of one record, which the view rule is for.
-    pub(crate) of_one: bool,
+}
+
+impl Fetch {
+    pub(crate) fn collection(&self) -> &str {
+        self.topic.target.collection()
+    }
 }
 
 struct Running {
@@ -445,8 +448,7 @@ impl Machine {
         while self.running.len() < FETCHES_MAX {
             let wish = self.feeds.iter().find_map(|feed| Some((feed.topic.clone(), feed.need(now)?)));
             let Some((topic, need)) = wish else { return };
-            let of_one = matches!(topic.target, Target::One { .. });
-            let together = of_one && need != Need::Recheck;
+            let together = topic.is_one() && need != Need::Recheck;
             let (mut mates, mut wanted) = (Topics::new(), Wanted::Newest);
             for feed in &mut self.feeds {
                 let is_mate = together && feed.need(now) == Some(need) && feed.topic.fetches_with(&topic);
@@ -458,9 +460,7 @@ impl Machine {
             self.last_fetch += 1;
             let id = self.last_fetch;
             self.running.push(Running { id, need, feeds: mates });
-            let collection = topic.target.collection().into();
-            let (query, headers) = (topic.query, topic.headers);
-            self.effects.push(Effect::Fetch(Box::new(Fetch { id, collection, query, headers, wanted, of_one })));
+            self.effects.push(Effect::Fetch(Box::new(Fetch { id, topic, wanted })));
         }
     }
 

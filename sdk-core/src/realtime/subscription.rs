@@ -7,7 +7,6 @@ use core::{
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures_core::Stream;
@@ -127,22 +126,23 @@ impl Handle {
     /// Kind `Timeout` at the deadline; what the server refused it with.
     pub(crate) async fn established(&self, limit: Limit) -> Result<(), Error> {
         let (runtime, options) = (&*self.client.shared.runtime, &self.client.shared.options);
-        let wait = || poll_fn(|cx| self.queue.poll_established(cx));
-        let limit = match (limit, options.timeout) {
-            (Limit::Never, _) => return wait().await,
-            (Limit::After(limit), _) | (Limit::Default, Some(limit)) => limit,
-            (Limit::Default, None) => {
-                if let Some(result) = within(runtime, Some(DEFAULT_TIMEOUT), wait()).await {
-                    return result;
-                }
-                // As for calls: waiting for a sleeping instance does not count.
-                let asleep = self.client.shared.gate.open_pass().is_none();
-                if asleep { options.cold_start_timeout.saturating_sub(DEFAULT_TIMEOUT) } else { Duration::ZERO }
-            }
+        let (mut limit, mut lenient) = match (limit, options.timeout) {
+            (Limit::Never, _) => (None, false),
+            (Limit::After(limit), _) | (Limit::Default, Some(limit)) => (Some(limit), false),
+            (Limit::Default, None) => (Some(DEFAULT_TIMEOUT), true),
         };
-        within(runtime, Some(limit), wait()).await.unwrap_or_else(|| {
-            Err(Error::new(ErrorKind::Timeout, "the server did not acknowledge the subscription in time"))
-        })
+        loop {
+            if let Some(result) = within(runtime, limit, poll_fn(|cx| self.queue.poll_established(cx))).await {
+                return result;
+            }
+            // As for calls: waiting for a sleeping instance does not count against the default.
+            let asleep = self.client.shared.gate.open_pass().is_none();
+            if !(core::mem::take(&mut lenient) && asleep) {
+                let message = "the server did not acknowledge the subscription in time";
+                return Err(Error::new(ErrorKind::Timeout, message));
+            }
+            limit = Some(options.cold_start_timeout.saturating_sub(DEFAULT_TIMEOUT));
+        }
     }
 
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Item>> {

@@ -64,6 +64,11 @@ impl Topic {
         Ok(Topic { key: key.into(), name: name.into(), target, query, headers })
     }
 
+    /// Of one record, which the view rule is for?
+    pub(crate) fn is_one(&self) -> bool {
+        matches!(self.target, Target::One { .. })
+    }
+
     /// Does the server put the members of records into any order, another one each time? So it does where it picks
     /// fields.
     pub(crate) fn shuffles(&self) -> bool {
@@ -72,9 +77,8 @@ impl Topic {
 
     /// Can several of these be fetched in one request?
     pub(crate) fn fetches_with(&self, other: &Topic) -> bool {
-        let is_one = |topic: &Topic| matches!(topic.target, Target::One { .. });
-        is_one(self)
-            && is_one(other)
+        self.is_one()
+            && other.is_one()
             && self.target.collection() == other.target.collection()
             && self.query.pairs().eq(other.query.pairs())
             && self.headers == other.headers

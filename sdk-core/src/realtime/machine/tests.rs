@@ -18,7 +18,8 @@ use crate::{
     error::ErrorKind,
     json::Json,
     realtime::event::{EventAction, Origin, ResyncReason},
-    url::date,
+    transport::Headers,
+    url::{Query, date},
 };
 
 /// How many histories, unless `PICOBASE_HISTORIES` says so.
@@ -335,7 +336,7 @@ impl World {
                 self.later(wait, Later::Submit { stream, topics, user });
             }
             Effect::Fetch(fetch) => {
-                self.note(format!("fetch {} {} {}", fetch.id, fetch.collection, wanted(&fetch.wanted)));
+                self.note(format!("fetch {} {} {}", fetch.id, fetch.collection(), wanted(&fetch.wanted)));
                 self.requested();
                 let wait = if self.fault(10) { self.random.ms(8000, 40_000) } else { self.random.ms(5, 200) };
                 self.later(wait, Later::List { fetch: *fetch });
@@ -508,7 +509,7 @@ impl World {
                 let there = |id: &str| {
                     self.db
                         .iter()
-                        .any(|((collection, own), rec)| *collection == fetch.collection && *own == id && rec.alive)
+                        .any(|((collection, own), rec)| *collection == fetch.collection() && *own == id && rec.alive)
                 };
                 found.gone = known.iter().filter(|id| !has(id) && !there(id)).cloned().collect();
                 let wait = self.random.ms(1, 100);
@@ -553,7 +554,7 @@ impl World {
     }
 
     fn list(&mut self, fetch: Fetch) {
-        let lasting = match fetch.collection.as_str() {
+        let lasting = match fetch.collection() {
             "shut" => Some(403),
             "plain" if !matches!(fetch.wanted, Wanted::Records(_)) => Some(400),
             "open" | "moody" | "plain" => None,
@@ -569,7 +570,7 @@ impl World {
             return self.later(wait, Later::Fetched { fetch: fetch.id, result: Err(error) });
         }
         let mut records: Vec<&Rec> =
-            self.db.iter().filter(|((c, _), rec)| *c == fetch.collection && rec.alive).map(|(_, rec)| rec).collect();
+            self.db.iter().filter(|((c, _), rec)| *c == fetch.collection() && rec.alive).map(|(_, rec)| rec).collect();
         records.sort_by_key(|rec| (rec.updated, rec.id));
         let mut found = Found::default();
         match &fetch.wanted {
@@ -585,7 +586,7 @@ impl World {
             Wanted::Records(ids) => records.retain(|rec| ids.iter().any(|id| id == rec.id)),
         }
         found.newest = found.newest.max(records.iter().map(|rec| rec.updated).max());
-        found.records = records.iter().map(|rec| parsed(&rec.json(&fetch.collection))).collect();
+        found.records = records.iter().map(|rec| parsed(&rec.json(fetch.collection()))).collect();
         let wait = self.random.ms(1, 50);
         self.later(wait, Later::ListGone { fetch, found });
     }
@@ -981,7 +982,7 @@ impl Guest {
     }
 
     fn subscribe(&mut self, listener: ListenerId) -> String {
-        let topic = Topic::new("open/*", crate::url::Query::new(), Headers::new()).unwrap();
+        let topic = Topic::new("open/*", Query::new(), Headers::new()).unwrap();
         self.input(Input::Subscribe { listener, topic, raw: false })
     }
 

@@ -6,7 +6,7 @@
  */
 import { type ErrorParts, PicoBaseError } from "../error.js";
 import type { ClientRef, Engine } from "./engine-api.js";
-import { Body, Handles, JsonText, read, textOf, Tracked, Writer } from "./frame.js";
+import { Body, Handles, isStream, JsonText, read, textOf, Tracked, Writer } from "./frame.js";
 import { type ClientConfig, type Notice, Op, type Options, type SessionStore } from "./ops.js";
 import { Form, type HttpRequest, type Platform, type Transport, TransportFailure } from "./platform.js";
 
@@ -532,9 +532,15 @@ class WasmEngine implements Engine {
           const tracked = trackedOf(body);
           const note = (sent: number) => this.#effects.has(id) && this.#exports!.progress(id, sent);
           let ticks = 0;
-          if (this.#watches || (tracked && !this.#blind)) {
+          // Of a stream that was begun nothing may be sent again: what is left of it would pass for the whole.
+          const once = [body[2], ...(body[1] ?? []).map((file: any) => file[3])].some((data) => data && isStream(untracked(data)));
+          if (this.#watches || (tracked && !this.#blind) || (once && !this.#platform.isBrowser)) {
             request.onProgress = (sent, total) => note(sent) !== false && safely(() => tracked?.(sent, total));
-          } else tick = setInterval(() => note(++ticks), blindTick);
+          } else {
+            tick = setInterval(() => note(++ticks), blindTick);
+            // Pages read a stream to its end before they send it.
+            if (once) note(++ticks);
+          }
         }
         const response = await this.#transport(request);
         const { status } = response;

@@ -111,7 +111,7 @@ export class Writer {
       this.#tag(12, this.#handles.add(value));
       this.#float(data.size ?? data.byteLength ?? -1);
       this.#room(1);
-      this.bytes[this.length++] = +!(data instanceof Body || "getReader" in data || Symbol.asyncIterator in data);
+      this.bytes[this.length++] = +!isStream(data);
     } else this.#tag(6, this.#handles.add(value));
   }
 
@@ -129,6 +129,9 @@ export class Writer {
     this.length += bytes.length;
   }
 }
+
+/** Can it be read only once? */
+export const isStream = (data: any): boolean => data instanceof Body || "getReader" in data || Symbol.asyncIterator in data;
 
 /** Bytes that the platform sends itself: files, streams, forms. */
 function isSource(value: any): boolean {

@@ -5,7 +5,6 @@
 
 use alloc::{
     boxed::Box,
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -34,7 +33,7 @@ use crate::{
     runtime::{BoxFuture, Runtime, compact, random_fraction, within},
     sync::Joined,
     transport::{Body, Failure, Headers, Method, Reading, Request, Response, TransportError},
-    url::{Query, fill_path, redact},
+    url::{Query, digits, fill_path, has, quoted, redact, split_at_text},
 };
 
 /// How much of an error's body is read.
@@ -527,9 +526,9 @@ impl Run<'_> {
         let (asleep, retry_after) = (self.clock.is_asleep(), self.clock.retry_after);
         if asleep && self.clock.cold_start_is_over() {
             self.client.shared.gate.gave_up();
-            let waited = self.client.shared.options.cold_start_timeout.as_secs();
-            let error =
-                Error::new(ErrorKind::InstanceUnavailable, format!("the instance did not wake up within {waited} s"));
+            let waited = digits(self.client.shared.options.cold_start_timeout.as_secs());
+            let message = ["the instance did not wake up within ", &waited, " s"].concat();
+            let error = Error::new(ErrorKind::InstanceUnavailable, message);
             return self.describe(error.with_status(503).with_retry_after(retry_after));
         }
         let what = if asleep { "the deadline passed while the instance was waking up" } else { "the deadline passed" };
@@ -642,8 +641,8 @@ fn asleep_kind(error: TransportError) -> Error {
 pub(crate) fn check_headers(own: &Headers) -> Result<(), Error> {
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     for (name, value) in own.iter() {
-        if name.is_empty() || !name.chars().all(token) || value.contains(['\r', '\n', '\0']) {
-            return Err(Error::validation(format!("the header {name:?} cannot be sent"))
+        if name.is_empty() || !name.chars().all(token) || has(value, "\r\n\0") {
+            return Err(Error::validation(["the header ", &quoted(name), " cannot be sent"].concat())
                 .with_fix("A name has letters, digits and hyphens; a value has no line break and no NUL."));
         }
     }
@@ -660,7 +659,7 @@ pub(crate) fn headers(client: &Client, own: &Headers, session: Option<&Session>)
     }
     match (session, &client.shared.key) {
         (Some(session), _) => headers.set_default("Authorization", session.token()),
-        (None, Some(key)) => headers.set_default("Authorization", &format!("Bearer {}", key.expose_secret())),
+        (None, Some(key)) => headers.set_default("Authorization", &["Bearer ", key.expose_secret()].concat()),
         (None, None) => {}
     }
     headers.set_default("Accept-Language", &options.accept_language);
@@ -706,11 +705,13 @@ fn redirect_error(client: &Client, response: &Response) -> Error {
     let status = response.status;
     let target = response.headers.get("Location").map(|target| shown_target(client, target)).unwrap_or_default();
     if target.is_empty() {
-        return Error::configuration(format!("the server redirects (HTTP {status}), and calls follow no redirect"))
-            .with_fix("Use the address that the server redirects to as the URL of the client.")
-            .with_status(status);
+        return Error::configuration(
+            ["the server redirects (HTTP ", &digits(status.into()), "), and calls follow no redirect"].concat(),
+        )
+        .with_fix("Use the address that the server redirects to as the URL of the client.")
+        .with_status(status);
     }
-    Error::configuration(format!("the server redirects to {target}; calls follow no redirect"))
+    Error::configuration(["the server redirects to ", &target, "; calls follow no redirect"].concat())
         .with_fix("If that is where the instance lives now, use its address as the URL of the client.")
         .with_status(status)
 }
@@ -719,7 +720,14 @@ fn redirect_error(client: &Client, response: &Response) -> Error {
 fn shown_target(client: &Client, location: &str) -> String {
     let mut target = redact(location);
     if let Some(key) = &client.shared.key {
-        target = target.replace(key.expose_secret(), "***");
+        let (mut shown, mut rest) = (String::new(), target.as_str());
+        while let Some((before, after)) = split_at_text(rest, key.expose_secret()) {
+            shown.push_str(before);
+            shown.push_str("***");
+            rest = after;
+        }
+        shown.push_str(rest);
+        target = shown;
     }
     target.chars().filter(|c| !c.is_control()).take(TARGET_MAX).collect()
 }

@@ -30,7 +30,7 @@ use crate::{
     records::{Batch, Collection, Record},
     runtime::{BoxFuture, Editor, Listener, Lock, MaybeSend, MaybeSync, Runtime, SharedRuntime},
     transport::{Body, Headers, Method, Transport},
-    url::{BaseUrl, Query, QueryValue, is_dots},
+    url::{BaseUrl, Query, QueryValue, is_dots, split_at_text},
 };
 
 /// A client of one PicoBase instance. Cheap to clone: clones share everything, the session included.
@@ -532,7 +532,7 @@ fn row_call(number: u8, params: &[&str]) -> Call {
 
 /// A path of one's own: on this instance, without dots that would lead elsewhere.
 fn custom_path(path: &str) -> Result<String, Error> {
-    if path.contains("://") && !path.starts_with('/') || path.starts_with("//") {
+    if split_at_text(path, "://").is_some() && !path.starts_with('/') || path.starts_with("//") {
         return Err(Error::configuration("`send` takes a path, not a URL: the key never leaves the instance")
             .with_fix("Begin it with a single slash, /api/my-route for example."));
     }
@@ -545,7 +545,7 @@ fn custom_path(path: &str) -> Result<String, Error> {
     if route.split('/').any(is_dots) {
         return Err(Error::not_found("the path has a . or .. segment").with_fix("Write the path plainly."));
     }
-    Ok(if path.starts_with('/') { path.to_string() } else { alloc::format!("/{path}") })
+    Ok(if path.starts_with('/') { path.to_string() } else { ["/", path].concat() })
 }
 
 /// What [`Client::with_session`] starts from.

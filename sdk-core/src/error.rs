@@ -1,14 +1,16 @@
 //! The one error type: a stable kind, what the server said, and what to do about it.
 
 use alloc::{
-    format,
     string::{String, ToString},
     sync::Arc,
     vec::Vec,
 };
 use core::{fmt, time::Duration};
 
-use crate::{json::Json, url::redact};
+use crate::{
+    json::Json,
+    url::{digits, redact},
+};
 
 /// How much of a body that is not JSON an error keeps, in characters.
 const EXCERPT: usize = 200;
@@ -231,7 +233,7 @@ impl Error {
         let mfa_id = said.mfa_id.filter(|_| kind == ErrorKind::MfaRequired);
         let message = match said.message {
             Some(message) if !message.is_empty() => message,
-            _ => format!("the server answered HTTP {status}"),
+            _ => ["the server answered HTTP ", &digits(status.into())].concat(),
         };
         let error = Error::new(kind, message).edit(|inner| {
             inner.status = said.status.unwrap_or(status);
@@ -512,7 +514,7 @@ impl Said {
 
     /// `data.requests.<n> = {code, message, response: {status, message, data}}`: the request with the lowest number.
     fn of_batch(requests: &Json) -> Option<Said> {
-        let numbered = |(n, failed): (String, Json)| Some((n.parse::<usize>().ok()?, failed));
+        let numbered = |(n, failed): (String, Json)| Some((usize::try_from(n.parse::<u64>().ok()?).ok()?, failed));
         let (item, failed) = requests.members().into_iter().filter_map(numbered).min_by_key(|(n, _)| *n)?;
         let Some(response) = failed.get("response").filter(Json::is_object) else {
             return Some(Said { message: failed.get_str("message"), item: Some(item), ..Said::default() });
@@ -548,7 +550,7 @@ fn fields(data: &Json) -> Vec<(String, FieldError)> {
 
 fn push_fields(out: &mut Vec<(String, FieldError)>, prefix: &str, data: &Json) {
     for (name, value) in data.members() {
-        let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        let name = if prefix.is_empty() { name } else { [prefix, ".", &name].concat() };
         if let Some(message) = value.as_str() {
             out.push((name, FieldError { code: String::new(), message, params: None }));
             continue;

@@ -6,16 +6,13 @@
 //! One limit is the server's: it looks for `@request.` in the whole filter, quoted values included, and answers 403 to
 //! everyone but superusers where it finds it.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-};
+use alloc::string::String;
 
 #[cfg(feature = "std")]
 use crate::url::{NOT_FINITE, plain_decimals};
 use crate::{
     error::Error,
-    url::{NO_DATE, QueryValue, TOO_LONG, date, json_number},
+    url::{NO_DATE, QueryValue, TOO_LONG, date, decimal, json_number, quoted},
 };
 
 /// Which escapes the server's filter literals understand.
@@ -44,13 +41,22 @@ impl FilterDialect {
     pub fn of_server(version: &str) -> Result<FilterDialect, Error> {
         let parse = || {
             let mut parts = version.trim().trim_start_matches('v').splitn(3, '.');
-            let mut next = || parts.next().unwrap_or("0").split(['-', '+']).next()?.parse::<u32>().ok();
+            let mut next = || {
+                parts
+                    .next()
+                    .unwrap_or("0")
+                    .split(['-', '+'])
+                    .next()?
+                    .parse::<u64>()
+                    .ok()
+                    .and_then(|n| u32::try_from(n).ok())
+            };
             Some((next()?, next()?, next()?))
         };
         match parse() {
             Some(version) if version >= (0, 39, 9) => Ok(FilterDialect::Backslash),
             Some(_) => Ok(FilterDialect::Plain),
-            None => Err(Error::configuration(format!("{version:?} is not a server version"))
+            None => Err(Error::configuration([&quoted(version), " is not a server version"].concat())
                 .with_fix("Write it like 0.40.6, or leave it out for the newest.")),
         }
     }
@@ -101,12 +107,15 @@ pub fn filter_for<'a>(
     while let Some(c) = rest.chars().next() {
         if let Some((name, after)) = placeholder(rest) {
             if place != Place::Code {
-                return Err(Error::validation(format!("the placeholder {{:{name}}} stands inside {}", place.noun()))
-                    .with_fix(format!("Write it without quotes: {{:{name}}}. The value brings its own.")));
+                return Err(Error::validation(about("the placeholder {:", name, "} stands inside ") + place.noun())
+                    .with_fix(about("Write it without quotes: {:", name, "}. The value brings its own.")));
             }
             let Some((_, value)) = params.iter().find(|(key, _)| *key == name) else {
-                return Err(Error::validation(format!("the placeholder {{:{name}}} has no value"))
-                    .with_fix(format!("Pass a value named {name}.")));
+                return Err(Error::validation(about("the placeholder {:", name, "} has no value")).with_fix(about(
+                    "Pass a value named ",
+                    name,
+                    ".",
+                )));
             };
             push_value(&mut out, dialect, name, value)?;
             rest = after;
@@ -178,7 +187,7 @@ fn push_value(out: &mut String, dialect: FilterDialect, name: &str, value: &Quer
     match value {
         QueryValue::Null => out.push_str("null"),
         QueryValue::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        QueryValue::Int(value) => out.push_str(&value.to_string()),
+        QueryValue::Int(value) => out.push_str(&decimal(*value)),
         #[cfg(feature = "std")]
         QueryValue::Float(value) if !value.is_finite() => return Err(unwritable(name, NOT_FINITE)),
         #[cfg(feature = "std")]
@@ -209,18 +218,23 @@ fn push_json(out: &mut String, dialect: FilterDialect, name: &str, json: &crate:
     push_literal(out, dialect, name, json.compact().as_text())
 }
 
+/// A sentence about the placeholder of that name.
+fn about(before: &str, name: &str, after: &str) -> String {
+    [before, name, after].concat()
+}
+
 fn unwritable(name: &str, why: &str) -> Error {
-    Error::validation(format!("the value for {{:{name}}} is {why}")).with_fix("Pass another value.")
+    Error::validation(about("the value for {:", name, "} is ") + why).with_fix("Pass another value.")
 }
 
 /// A string literal in double quotes.
 fn push_literal(out: &mut String, dialect: FilterDialect, name: &str, text: &str) -> Result<(), Error> {
     if text.contains('\0') {
-        return Err(Error::validation(format!("the text for {{:{name}}} has a NUL character"))
+        return Err(Error::validation(about("the text for {:", name, "} has a NUL character"))
             .with_fix("The server refuses NUL in filters; take it out of the value."));
     }
     if dialect == FilterDialect::Plain && text.ends_with('\\') {
-        return Err(Error::validation(format!("the text for {{:{name}}} ends in a backslash")).with_fix(
+        return Err(Error::validation(about("the text for {:", name, "} ends in a backslash")).with_fix(
             "Servers up to 0.39.8 cannot express that; update the server, or compare with ~ and leave the last backslash out.",
         ));
     }

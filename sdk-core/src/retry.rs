@@ -86,7 +86,7 @@ fn http_date(value: &str, now: u64) -> Option<i64> {
     if words.next().is_some() {
         return None;
     }
-    let number = |text: &str| text.parse::<u16>().ok().map(i64::from);
+    let number = |text: &str| text.parse::<u64>().ok().and_then(|n| u16::try_from(n).ok()).map(i64::from);
     let mut year_number = number(year)?;
     if year.len() == 2 {
         year_number = full_year(year_number, now)?;

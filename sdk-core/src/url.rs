@@ -4,7 +4,6 @@
 //! language sends the same bytes.
 
 use alloc::{
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -35,43 +34,41 @@ impl BaseUrl {
     /// ```
     pub fn parse(text: &str) -> Result<BaseUrl, Error> {
         let text = text.trim();
-        let bad = |what: &str, fix: String| Err(Error::configuration(format!("the URL {what}")).with_fix(fix));
-        let example = || "Write it like https://my-app.picobase.com.".to_string();
+        BaseUrl::read(text).map_err(|(what, fix)| {
+            let fix = if fix.is_empty() { scheme_fix(text) } else { fix.to_string() };
+            Error::configuration(["the URL ", what].concat()).with_fix(fix)
+        })
+    }
+
+    /// An error is what is wrong and what to do; the latter is empty where that depends on the text.
+    fn read(text: &str) -> Result<BaseUrl, (&'static str, &'static str)> {
         if text.is_empty() {
-            return bad("is empty", "Pass one like https://my-app.picobase.com, or set PICOBASE_URL.".to_string());
+            return Err(("is empty", "Pass one like https://my-app.picobase.com, or set PICOBASE_URL."));
         }
         if text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '<' | '>' | '"')) {
-            return bad("has blanks or other characters that no URL has", example());
+            return Err(("has blanks or other characters that no URL has", EXAMPLE));
         }
-        let (scheme, rest) = match text.split_once("://") {
-            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-            None => return bad("has no scheme", scheme_fix(text)),
-        };
+        let Some((scheme, rest)) = split_at_text(text, "://") else { return Err(("has no scheme", "")) };
+        let scheme = scheme.to_ascii_lowercase();
         if scheme != "http" && scheme != "https" {
-            return bad("is neither http nor https", example());
+            return Err(("is neither http nor https", EXAMPLE));
         }
-        if rest.contains(['?', '#']) {
-            return bad("has a query or a fragment", "Leave out everything from the ? or # on.".to_string());
+        if has(rest, "?#") {
+            return Err(("has a query or a fragment", "Leave out everything from the ? or # on."));
         }
-        let (authority, path) = match rest.find('/') {
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
-        };
-        if authority.contains('@') {
-            return bad(
+        let (authority, path) = cut(rest, "/");
+        if has(authority, "@") {
+            return Err((
                 "has a user or a password in it",
-                "Leave out what stands before the @; pass the key on its own.".to_string(),
-            );
+                "Leave out what stands before the @; pass the key on its own.",
+            ));
         }
-        let authority = match normal_authority(authority, &scheme) {
-            Ok(authority) => authority,
-            Err(what) => return bad(what, example()),
-        };
+        let authority = normal_authority(authority, &scheme).map_err(|what| (what, EXAMPLE))?;
         let path = path.trim_end_matches('/');
         if path.split('/').skip(1).any(|s| s.is_empty() || is_dots(s)) {
-            return bad("has an empty, . or .. segment in its path", "Write the path plainly.".to_string());
+            return Err(("has an empty, . or .. segment in its path", "Write the path plainly."));
         }
-        let origin = format!("{scheme}://{authority}");
+        let origin = [scheme.as_str(), "://", &authority].concat();
         Ok(BaseUrl { origin_len: origin.len(), text: origin + path })
     }
 
@@ -109,15 +106,44 @@ impl BaseUrl {
 
 /// `.` or `..`, percent-encoded or not: URL parsers read them as steps in the path.
 pub(crate) fn is_dots(segment: &str) -> bool {
-    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+    let (mut rest, mut dots) = (segment, 0);
+    while !rest.is_empty() {
+        let length = if rest.starts_with('.') { 1 } else { 3 };
+        let Some((dot, after)) = rest.split_at_checked(length) else { return false };
+        if length == 3 && !dot.eq_ignore_ascii_case("%2e") {
+            return false;
+        }
+        (rest, dots) = (after, dots + 1);
+    }
+    dots == 1 || dots == 2
+}
+
+/// What to write in place of most URLs that are wrong.
+const EXAMPLE: &str = "Write it like https://my-app.picobase.com.";
+
+/// A text up to the first of these ASCII characters, and the rest from there on.
+pub(crate) fn cut<'a>(text: &'a str, marks: &str) -> (&'a str, &'a str) {
+    let at = text.bytes().position(|byte| marks.as_bytes().contains(&byte));
+    at.and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""))
+}
+
+/// Has the text one of these ASCII characters?
+pub(crate) fn has(text: &str, marks: &str) -> bool {
+    text.bytes().any(|byte| marks.as_bytes().contains(&byte))
+}
+
+/// What stands before and behind the first `part` of a text. As `split_once`, whose search is made for long texts.
+pub(crate) fn split_at_text<'a>(text: &'a str, part: &str) -> Option<(&'a str, &'a str)> {
+    let at = text.as_bytes().windows(part.len().max(1)).position(|window| window == part.as_bytes())?;
+    Some((text.get(..at)?, text.get(at.saturating_add(part.len())..)?))
 }
 
 /// How to write an address that came without a scheme. What may hold a secret is not repeated.
 fn scheme_fix(text: &str) -> String {
-    if text.contains(['@', '?', '#', ':', '/']) && !text.starts_with("localhost:") {
+    if has(text, "@?#:/") && !text.starts_with("localhost:") {
         return "Begin it with http:// or https://, like https://my-app.picobase.com.".to_string();
     }
-    format!("Put the scheme before it: http://{text} or https://{text}.")
+    ["Put the scheme before it: http://", text, " or https://", text, "."].concat()
 }
 
 /// Host in lower case, default port left out; what is wrong where one of them is not valid.
@@ -130,15 +156,15 @@ fn normal_authority(authority: &str, scheme: &str) -> Result<String, &'static st
     if host.is_empty() {
         return Err("has no host");
     }
-    if !host.starts_with('[') && host.contains(['[', ']', ':', '%', '^', '|', '{', '}', '`', ',']) {
+    if !host.starts_with('[') && has(&host, "[]:%^|{}`,") {
         return Err("has no valid host");
     }
     let Some(port) = port else { return Ok(host) };
-    let number = port.parse::<u16>().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit()));
+    let number = port.parse::<u64>().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit()));
     match (number, scheme) {
-        (None | Some(0), _) => Err("has no valid port: ports are 1 to 65535"),
+        (None | Some(0 | 65_536..), _) => Err("has no valid port: ports are 1 to 65535"),
         (Some(80), "http") | (Some(443), "https") => Ok(host),
-        (Some(port), _) => Ok(format!("{host}:{port}")),
+        (Some(port), _) => Ok([host.as_str(), ":", &digits(port)].concat()),
     }
 }
 
@@ -250,7 +276,7 @@ impl Query {
     pub(crate) fn check(&self) -> Result<(), Error> {
         match &self.mistake {
             None => Ok(()),
-            Some((name, why)) => Err(Error::validation(format!("the query parameter {name} is {why}"))
+            Some((name, why)) => Err(Error::validation(["the query parameter ", name, " is ", why].concat())
                 .with_fix("Pass another value, or leave the parameter out.")),
         }
     }
@@ -314,7 +340,7 @@ impl QueryValue {
         Ok(match self {
             QueryValue::Null => None,
             QueryValue::Bool(value) => Some(value.to_string()),
-            QueryValue::Int(value) => Some(value.to_string()),
+            QueryValue::Int(value) => Some(decimal(value)),
             #[cfg(feature = "std")]
             QueryValue::Float(value) if !value.is_finite() => return Err(NOT_FINITE),
             #[cfg(feature = "std")]
@@ -381,8 +407,8 @@ pub(crate) fn json_number(text: &str) -> Option<String> {
     let whole = if whole.is_empty() { "0" } else { whole };
     Some(match (whole, fraction) {
         ("0", "") => "0".to_string(),
-        (whole, "") => format!("{sign}{whole}"),
-        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+        (whole, "") => [sign, whole].concat(),
+        (whole, fraction) => [sign, whole, ".", fraction].concat(),
     })
 }
 
@@ -410,7 +436,7 @@ impl From<u64> for QueryValue {
     fn from(value: u64) -> Self {
         match i64::try_from(value) {
             Ok(value) => QueryValue::Int(value),
-            Err(_) => QueryValue::Text(value.to_string()),
+            Err(_) => QueryValue::Text(digits(value)),
         }
     }
 }
@@ -454,7 +480,23 @@ pub(crate) fn date(unix_ms: i64) -> Option<String> {
         return None;
     }
     let (hours, minutes, seconds, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-    Some(format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z"))
+    let mut out = String::with_capacity(24);
+    let parts = [
+        (year, 4, "-"),
+        (month, 2, "-"),
+        (day, 2, " "),
+        (hours, 2, ":"),
+        (minutes, 2, ":"),
+        (seconds, 2, "."),
+        (ms, 3, "Z"),
+    ];
+    for (number, width, after) in parts {
+        let digits = decimal(number);
+        (digits.len()..width).for_each(|_| out.push('0'));
+        out.push_str(&digits);
+        out.push_str(after);
+    }
+    Some(out)
 }
 
 /// Unix milliseconds of a date in that form; none where it is another one, or before 1970.
@@ -511,8 +553,10 @@ pub(crate) fn fill_path(template: &str, params: &[(&str, &str)]) -> Result<Strin
         let (name, after) = after.split_once('}').unwrap_or((after, ""));
         let value = params.iter().find(|(key, _)| *key == name).map(|(_, value)| *value).unwrap_or_default();
         if matches!(value, "" | "." | "..") {
-            return Err(Error::not_found(format!("{value:?} cannot be the {} of anything", param_noun(name)))
-                .with_fix("Pass the id or name of something that exists."));
+            return Err(Error::not_found(
+                [&quoted(value), " cannot be the ", param_noun(name), " of anything"].concat(),
+            )
+            .with_fix("Pass the id or name of something that exists."));
         }
         out.push_str(before);
         push_encoded(&mut out, value);
@@ -523,6 +567,32 @@ pub(crate) fn fill_path(template: &str, params: &[(&str, &str)]) -> Result<Strin
 }
 
 /// What a path parameter is called towards the user.
+/// A number in decimals. What `Display` writes, without its formatter: a module for the web needs nothing else of it.
+pub(crate) fn decimal(value: i64) -> String {
+    let digits = digits(value.unsigned_abs());
+    if value < 0 { ["-", &digits].concat() } else { digits }
+}
+
+/// [`decimal`], without a sign.
+pub(crate) fn digits(mut value: u64) -> String {
+    let mut digits = [b'0'; 20];
+    let mut length = 0usize;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        value /= 10;
+        length = length.saturating_add(1);
+        if value == 0 {
+            break;
+        }
+    }
+    digits.iter().skip(digits.len().saturating_sub(length)).map(|digit| char::from(*digit)).collect()
+}
+
+/// A text as it is shown in a message.
+pub(crate) fn quoted(text: &str) -> String {
+    crate::json::Json::string(text).as_text().to_string()
+}
+
 fn param_noun(name: &str) -> &'static str {
     match name {
         "c" => "collection name",
@@ -595,15 +665,14 @@ const SECRET_PARAMETERS: [&str; 16] = [
 /// assert_eq!(picobase::url::redact("https://u:p@h/f.png?thumb=1x1&token=abc"), "https://h/f.png?thumb=1x1&token=***");
 /// ```
 pub fn redact(url: &str) -> String {
-    let (address, mut rest) = url.split_at_checked(url.find(['?', '#']).unwrap_or(url.len())).unwrap_or_default();
+    let (address, mut rest) = cut(url, "?#");
     let mut out = without_userinfo(address);
     // Parameters may stand in the fragment as well, and in the URL that a parameter holds.
     while let Some(separator) = rest.chars().next() {
         let after = rest.get(separator.len_utf8()..).unwrap_or_default();
-        let name = after.split(['=', '&', '#', '?']).next().unwrap_or_default();
-        let secret = is_secret_parameter(name) && after.get(name.len()..).is_some_and(|value| value.starts_with('='));
-        let end = if secret { after.find(['&', '#']) } else { after.find(['?', '&', '#']) };
-        let (pair, next) = after.split_at_checked(end.unwrap_or(after.len())).unwrap_or_default();
+        let (name, value) = cut(after, "=&#?");
+        let secret = is_secret_parameter(name) && value.starts_with('=');
+        let (pair, next) = cut(after, if secret { "&#" } else { "?&#" });
         out.push(separator);
         out.push_str(if secret { name } else { pair });
         out.push_str(if secret { "=***" } else { "" });
@@ -616,7 +685,8 @@ pub fn redact(url: &str) -> String {
 /// an encoded `{"`.
 fn without_tokens(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some((before, token)) = rest.find("eyJ").and_then(|at| rest.split_at_checked(at)) {
+    while let Some((before, _)) = split_at_text(rest, "eyJ") {
+        let token = rest.get(before.len()..).unwrap_or_default();
         let end = token.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
         let (token, after) = token.split_at_checked(end.unwrap_or(token.len())).unwrap_or((token, ""));
         out.push_str(before);
@@ -633,11 +703,8 @@ fn is_secret_parameter(name: &str) -> bool {
 }
 
 fn without_userinfo(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_string() };
-    let (authority, path) = match rest.find(['/', '#']) {
-        Some(at) => rest.split_at(at),
-        None => (rest, ""),
-    };
+    let Some((scheme, rest)) = split_at_text(address, "://") else { return address.to_string() };
+    let (authority, path) = cut(rest, "/#");
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
+    [scheme, "://", host, path].concat()
 }

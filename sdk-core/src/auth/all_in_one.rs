@@ -5,17 +5,21 @@
 
 use alloc::{
     boxed::Box,
-    format,
     string::{String, ToString},
     vec::Vec,
 };
-use core::{fmt, future::IntoFuture, time::Duration};
+use core::{
+    fmt,
+    future::{Future, IntoFuture},
+    time::Duration,
+};
 
 use super::{
     Auth, Session,
     oauth2::{FinishOAuth2, Pending, refused, unknown_state},
 };
 use crate::{
+    call::millis,
     client::SessionSource,
     error::{Error, ErrorKind},
     json::{Json, ToJson},
@@ -23,8 +27,8 @@ use crate::{
         sse::Message,
         stream::{EventStream, client_id, submit},
     },
-    runtime::{BoxFuture, MaybeSend, within},
-    url::Query,
+    runtime::{BoxFuture, MaybeSend, compact, within},
+    url::{Query, digits, json_number},
 };
 
 /// The topic on which the server tells what the provider sent back.
@@ -193,13 +197,18 @@ async fn visit(
 }
 
 /// What `choose` takes of the next message that it takes.
-async fn first<T>(stream: &mut EventStream, choose: impl Fn(&Message) -> Option<T>) -> Result<T, Error> {
-    while let Some(messages) = stream.read().await? {
-        if let Some(found) = messages.iter().find_map(&choose) {
-            return Ok(found);
+fn first<'a>(
+    stream: &'a mut EventStream,
+    choose: fn(&Message) -> Option<String>,
+) -> impl Future<Output = Result<String, Error>> + use<'a> {
+    compact(async move {
+        while let Some(messages) = stream.read().await? {
+            if let Some(found) = messages.iter().find_map(choose) {
+                return Ok(found);
+            }
         }
-    }
-    Err(Error::new(ErrorKind::Network, "the event stream ended"))
+        Err(Error::new(ErrorKind::Network, "the event stream ended"))
+    })
 }
 
 /// The code in what the server told.
@@ -223,6 +232,9 @@ fn interrupted() -> Error {
 }
 
 fn too_late(limit: Duration) -> Error {
-    Error::new(ErrorKind::Timeout, format!("the user did not come back from the provider within {limit:?}"))
+    let ms = digits(millis(limit));
+    let seconds = json_number(&[&ms, "e-3"].concat()).filter(|_| limit >= Duration::from_secs(1));
+    let (amount, unit) = seconds.as_ref().map_or((&ms, "ms"), |seconds| (seconds, "s"));
+    Error::new(ErrorKind::Timeout, ["the user did not come back from the provider within ", amount, unit].concat())
         .with_fix("Begin the sign-in again, and send the user to the new address.")
 }

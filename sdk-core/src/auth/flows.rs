@@ -5,7 +5,11 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::{fmt, future::IntoFuture, time::Duration};
+use core::{
+    fmt,
+    future::{Future, IntoFuture},
+    time::Duration,
+};
 
 use super::{Auth, Session, token::Claims};
 use crate::{
@@ -16,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind},
     json::{FromJson, Json, ToJson, read_by_hand},
     records::{FullList, Record},
-    runtime::BoxFuture,
+    runtime::{BoxFuture, compact},
     transport::Body,
 };
 
@@ -499,23 +503,29 @@ fn confirm_email_change(client: Client, call: Call) -> BoxFuture<'static, Result
 
 /// One's own password was changed, so the token is dead: signs in with the new one, or ends the session where that is
 /// not possible. The identity is in one of `records`, the newest first.
-async fn password_changed(client: &Client, session: &Session, records: &[&Json], password: &str) -> Result<(), Error> {
+fn password_changed<'a>(
+    client: &'a Client,
+    session: &Session,
+    records: &[&Json],
+    password: &str,
+) -> impl Future<Output = Result<(), Error>> + use<'a> {
     let generation = client.session.generation();
     let collection = session.claims().and_then(|claims| claims.collection_id.clone()).unwrap_or_default();
     let known = |name: &str| records.iter().find_map(|record| record.get_str(name).filter(|value| !value.is_empty()));
-    let identity = known("email").or_else(|| known("username"));
-    let Some(identity) = identity else { return client.session.end(client, generation).await };
-    let body = Json::object([("identity", Json::string(&identity)), ("password", Json::string(password))]);
-    let mut call = Call::new(&endpoints::AUTH_PASSWORD, &[("c", &collection)]);
-    call.body = Body::Json(body);
-    let signed_in = match execute(client, call).await {
-        Ok(answer) => answer.session(),
-        Err(error) => Err(error),
-    };
-    match signed_in {
-        Ok(session) => client.session.continue_as(client, generation, &session).await,
-        Err(_) => client.session.end(client, generation).await,
-    }
+    let call = known("email").or_else(|| known("username")).map(|identity| {
+        let body = Json::object([("identity", Json::string(&identity)), ("password", Json::string(password))]);
+        let mut call = Call::new(&endpoints::AUTH_PASSWORD, &[("c", &collection)]);
+        call.body = Body::Json(body);
+        call
+    });
+    compact(async move {
+        if let Some(call) = call
+            && let Ok(session) = execute(client, call).await.and_then(|answer| answer.session())
+        {
+            return client.session.continue_as(client, generation, &session).await;
+        }
+        client.session.end(client, generation).await
+    })
 }
 
 /// The signed-in user's own record was written, in a call or a batch: keeps the session true.

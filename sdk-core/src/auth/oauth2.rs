@@ -5,7 +5,6 @@
 
 use alloc::{
     boxed::Box,
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -26,7 +25,7 @@ use crate::{
     json::{Json, ToJson},
     runtime::BoxFuture,
     transport::Body,
-    url::{decode_percent, push_encoded},
+    url::{decode_percent, push_encoded, quoted},
 };
 
 /// How many sign-ins may be under way at once; the oldest is forgotten.
@@ -135,8 +134,8 @@ impl Auth {
             return Ok(known.swap_remove(at));
         }
         let names: Vec<&str> = known.iter().map(|provider| provider.name.as_str()).collect();
-        Err(Error::not_found(format!("{} has no OAuth2 provider {name:?}", self.collection))
-            .with_fix(format!("Configure it in the dashboard. There are: {}.", names.join(", "))))
+        Err(Error::not_found([&self.collection, " has no OAuth2 provider ", &quoted(name)].concat())
+            .with_fix(["Configure it in the dashboard. There are: ", &names.join(", "), "."].concat()))
     }
 
     /// The provider's page for this `state`, and what is needed when the user comes back from it. No scopes: those of
@@ -321,7 +320,7 @@ pub(super) fn unknown_state() -> Error {
 
 /// The provider said no.
 pub(super) fn refused(why: &str) -> Error {
-    Error::validation(format!("the provider refused the sign-in: {why}")).with_fix("Begin the sign-in again.")
+    Error::validation(["the provider refused the sign-in: ", why].concat()).with_fix("Begin the sign-in again.")
 }
 
 /// The provider's page with our own state, challenge and scopes in place of the server's, and the redirect address.
@@ -338,7 +337,7 @@ fn authorize_url(
             .with_fix("Correct the provider's auth URL in the dashboard."));
     }
     let (address, query) = server_url.split_once('?').unwrap_or((server_url, ""));
-    let mut out = format!("{address}?");
+    let mut out = [address, "?"].concat();
     let ours = ["state", "redirect_uri", "code_challenge", "code_challenge_method"];
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split('=').next().unwrap_or_default();

@@ -353,7 +353,7 @@ impl SessionState {
     async fn report_corrupt(&self, client: &Client) {
         let place = self.store.set_aside().await;
         let message = match &place {
-            Ok(Some(place)) => alloc::format!("the stored session could not be read and was moved to {place}"),
+            Ok(Some(place)) => ["the stored session could not be read and was moved to ", place].concat(),
             _ => "the stored session could not be read and is ignored".to_string(),
         };
         let error = Error::new(ErrorKind::Storage, message).with_fix("Sign in again.");

@@ -2,7 +2,6 @@
 
 use alloc::{
     boxed::Box,
-    format,
     string::{String, ToString},
     sync::Arc,
 };
@@ -25,7 +24,7 @@ use crate::{
     runtime::{BoxFuture, Listener, MaybeSend, MaybeSync, random_fraction, within},
     sync::{Step, Unfold, unfold},
     transport::{Response, TransportError},
-    url::QueryValue,
+    url::{QueryValue, digits},
 };
 
 /// A download that is set up. See [`Files::download`](super::Files::download).
@@ -272,10 +271,13 @@ struct PartFile<'a> {
 impl<'a> PartFile<'a> {
     fn create(path: &'a std::path::Path, salt: u32) -> Result<PartFile<'a>, Error> {
         if path.is_dir() {
-            return Err(Error::new(ErrorKind::Storage, format!("cannot write {}: it is a folder", path.display())));
+            return Err(Error::new(
+                ErrorKind::Storage,
+                alloc::format!("cannot write {}: it is a folder", path.display()),
+            ));
         }
         let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{}-{salt:08x}.part", std::process::id()));
+        name.push(alloc::format!(".{}-{salt:08x}.part", std::process::id()));
         let part = path.with_file_name(name);
         let file = std::fs::OpenOptions::new().write(true).create_new(true).open(&part);
         let file = file.map_err(|e| cannot_write(&part, &e))?;
@@ -305,7 +307,7 @@ impl Drop for PartFile<'_> {
 
 #[cfg(feature = "std")]
 fn cannot_write(path: &std::path::Path, e: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Storage, format!("cannot write {}: {e}", path.display()))
+    Error::new(ErrorKind::Storage, alloc::format!("cannot write {}: {e}", path.display()))
 }
 
 /// The pieces of a download as they come. An error ends the stream. See [`Download::stream`].
@@ -466,7 +468,7 @@ impl Transfer {
             call.limit = Limit::After(left);
         }
         if self.offset > 0 {
-            call.headers.set("Range", format!("bytes={}-", self.offset));
+            call.headers.set("Range", ["bytes=", &digits(self.offset), "-"].concat());
             if let Some(validator) = &self.validator {
                 call.headers.set("If-Range", validator.clone());
             }

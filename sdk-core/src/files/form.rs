@@ -6,7 +6,6 @@
 
 use alloc::{
     collections::VecDeque,
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -150,11 +149,11 @@ impl Form {
         let bodies = self.json.iter().map(|json| Segment::Bytes(json.clone().into_bytes()));
         let bodies = bodies.chain(self.files.iter().map(|file| Segment::source(&file.source.source)));
         for (header, body) in self.part_headers().iter().zip(bodies) {
-            segments.push_back(Segment::Bytes(Bytes::from(format!("--{boundary}\r\n{}\r\n", header.text()))));
+            segments.push_back(Segment::Bytes(Bytes::from(["--", boundary, "\r\n", &header.text(), "\r\n"].concat())));
             segments.push_back(body);
             segments.push_back(Segment::Bytes(Bytes::from_static(b"\r\n")));
         }
-        segments.push_back(Segment::Bytes(Bytes::from(format!("--{boundary}--\r\n"))));
+        segments.push_back(Segment::Bytes(Bytes::from(["--", boundary, "--\r\n"].concat())));
         BodyReader::new(segments, self.progress.clone())
     }
 }
@@ -169,9 +168,9 @@ pub(crate) struct PartHeader {
 
 impl PartHeader {
     pub(crate) fn text(&self) -> String {
-        let mut out = format!("Content-Disposition: form-data; name=\"{}\"", escape(&self.name));
+        let mut out = ["Content-Disposition: form-data; name=\"", &escape(&self.name), "\""].concat();
         if let Some(filename) = &self.filename {
-            out.push_str(&format!("; filename=\"{}\"", escape(filename)));
+            out.push_str(&["; filename=\"", &escape(filename), "\""].concat());
         }
         out.push_str("\r\nContent-Type: ");
         // A line break would begin a header of its own.

@@ -351,7 +351,10 @@ impl Reader {
             From::File(_, path) => alloc::format!("{} changed while it was sent: it has", path.display()),
             From::Stream(_) => "the stream has".to_string(),
         };
-        Some(TransportError::new(Failure::Source, alloc::format!("{what} {than} the {length} that were said")))
+        Some(TransportError::new(
+            Failure::Source,
+            [&what, " ", than, " the ", &crate::url::digits(length), " that were said"].concat(),
+        ))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use alloc::{
     boxed::Box,
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -18,7 +17,7 @@ use crate::{
     json::{FromJson, Json, ToJson},
     runtime::BoxFuture,
     transport::{Body, Method},
-    url::{Query, QueryValue, fill_path},
+    url::{Query, QueryValue, digits, fill_path},
 };
 
 /// How many writes the server takes in one batch, as it is set up by default.
@@ -246,7 +245,10 @@ fn body_of(requests: Vec<Request>) -> Body {
     let mut list = Vec::new();
     for (n, request) in requests.into_iter().enumerate() {
         for file in request.files {
-            files.push(FilePart { field: format!("requests.{n}.{}", file.field), source: file.source });
+            files.push(FilePart {
+                field: ["requests.", &digits(n as u64), ".", &file.field].concat(),
+                source: file.source,
+            });
         }
         let mut url = request.path;
         request.query.append_to(&mut url);

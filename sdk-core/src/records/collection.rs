@@ -208,7 +208,7 @@ impl<T: FromJson> Collection<T> {
     /// # }
     /// ```
     pub fn subscribe(&self, record: &str) -> Subscribe<T> {
-        Subscribe::new(&self.client, alloc::format!("{}/{record}", self.name))
+        Subscribe::new(&self.client, [&self.name, "/", record].concat())
     }
 
     /// A list that stays as a fresh list would be: a snapshot, then the changes, see [`live`](crate::live).

@@ -199,7 +199,7 @@ pub(crate) fn add_id_field(call: &mut Call) -> bool {
     if fields.split(',').any(|field| matches!(field.trim(), "id" | "*")) {
         return true;
     }
-    let with_id = alloc::format!("{fields},id");
+    let with_id = [fields, ",id"].concat();
     call.query.set("fields", with_id);
     false
 }

@@ -21,6 +21,7 @@ use crate::{
     files::{Form, Source},
     json::Json,
     runtime::{BoxFuture, MaybeSend, MaybeSync},
+    url::{cut, split_at_text},
 };
 
 /// An HTTP method (RFC 9110 §9).
@@ -301,9 +302,9 @@ impl Request {
     /// assert_eq!(Request::new(Method::Get, "http://h:1/api/health?x=1").path(), "/api/health");
     /// ```
     pub fn path(&self) -> &str {
-        let rest = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        let rest = split_at_text(&self.url, "://").map_or(self.url.as_str(), |(_, rest)| rest);
         let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
-        path.split(['?', '#']).next().unwrap_or_default()
+        cut(path, "?#").0
     }
 }
 

@@ -14,19 +14,14 @@ const modules = process.env.PICOBASE_WASM ?? join(root, "../target/wasm");
 const dist = join(root, "dist");
 const types = join(dist, "types");
 
-/** Is realtime a module of its own? */
-const split = existsSync(join(modules, "realtime.wasm"));
-
 /** Finds the modules that are imported: beside the bundle, or within it (`?base64`). */
 const wasm = {
   name: "wasm",
-  setup({ onLoad, onResolve }) {
+  setup({ onResolve }) {
     onResolve({ filter: /\.wasm\?/ }, ({ path }) => {
       const [file, how] = basename(path).split("?");
-      if (file === "realtime.wasm" && !split) return { path: file, namespace: "missing" };
       return how === "base64" ? { path: join(modules, file) } : { path: `./${basename(path)}`, external: true };
     });
-    onLoad({ filter: /./, namespace: "missing" }, () => ({ contents: "export default undefined" }));
   },
 };
 
@@ -41,7 +36,7 @@ async function bundle(entry, format, { define = {}, ...more } = {}) {
     target: "es2022",
     legalComments: "none",
     loader: { ".wasm": "base64" },
-    define: { SPLIT: `${split}`, ...define },
+    define,
     plugins: [wasm],
     logLevel: "warning",
     ...more,
@@ -68,9 +63,7 @@ async function bundleAll() {
 /** The modules, and the licences that go with every copy. */
 function copyFiles() {
   for (const name of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(join(root, "..", name), join(dist, name));
-  for (const name of ["core.wasm", "realtime.wasm"]) {
-    if (existsSync(join(modules, name))) copyFileSync(join(modules, name), join(dist, name));
-  }
+  for (const name of ["core.wasm", "more.wasm", "realtime.wasm"]) copyFileSync(join(modules, name), join(dist, name));
 }
 
 /** A declaration file, which names the library of `Symbol.dispose` itself: older settings of TypeScript do not have it. */

@@ -143,6 +143,13 @@ extern "C" fn start(op: u32, id: u32, client: u32, ptr: *mut u8, len: usize) {
     crate::executor::run();
 }
 
+/// Starts one of the operations that few pages need at once. Like those of realtime they can be a module of their own.
+#[unsafe(no_mangle)]
+extern "C" fn start_more(op: u32, id: u32, client: u32, ptr: *mut u8, len: usize) {
+    ops::start_more(op, id, client, received(ptr, len));
+    crate::executor::run();
+}
+
 /// Starts an operation of realtime. An export of its own, so that all that only realtime needs can be a module of its
 /// own that is loaded with the first of them.
 #[unsafe(no_mangle)]

@@ -41,36 +41,36 @@ pub(crate) mod op {
         ROW = 10,
         SEND = 11,
         RPC = 12,
-        SET_URL = 13,
-        DOWNLOAD = 14,
         FILE_TOKEN = 15,
-        BACKUP_UPLOAD = 16,
-        GET_FULL_LIST = 20,
-        WALK = 21,
-        WALK_NEXT = 22,
-        WALK_END = 23,
+        SIGN_IN = 17,
+        REFRESH = 18,
+        SIGN_OUT = 19,
+        SET_SESSION = 20,
+        READY = 21,
+        SYNC_SESSION = 22,
         GET_FIRST = 24,
-        GET_MANY = 25,
         CREATE = 26,
         UPDATE = 27,
         DELETE = 28,
-        BATCH = 29,
-        SIGN_IN = 40,
+        SET_URL = 30,
+        DOWNLOAD = 31,
+        BACKUP_UPLOAD = 32,
+        GET_FULL_LIST = 33,
+        WALK = 34,
+        WALK_NEXT = 35,
+        WALK_END = 36,
+        GET_MANY = 37,
+        BATCH = 38,
         SIGN_UP = 41,
         SIGN_IN_OTP = 42,
         BEGIN_O_AUTH2 = 43,
         FINISH_O_AUTH2 = 44,
-        O_AUTH2_ALL_IN_ONE = 46,
-        REFRESH = 47,
-        SIGN_OUT = 48,
-        SET_SESSION = 49,
         CONFIRM_VERIFICATION = 51,
         CONFIRM_RESET = 52,
         CONFIRM_EMAIL_CHANGE = 53,
         EXTERNAL_AUTHS = 54,
         UNLINK_EXTERNAL_AUTH = 55,
-        READY = 56,
-        SYNC_SESSION = 57,
+        O_AUTH2_ALL_IN_ONE = 69,
         SUBSCRIBE = 70,
         UNSUBSCRIBE = 71,
         UNSUBSCRIBE_TOPIC = 72,
@@ -142,9 +142,20 @@ pub(crate) fn start(op: u32, id: u32, client: u32, bytes: Vec<u8>) {
     }
     let Some(client) = clients::get(client) else { return asked.answer(Err(clients::closed())) };
     match op {
-        ..20 => client::start(op, &client, asked),
-        20..40 => records::start(op, &client, asked),
-        _ => auth::start(op, &client, asked),
+        ..op::SIGN_IN => client::start(op, &client, asked),
+        op::SIGN_IN..op::GET_FIRST => auth::start(op, &client, asked),
+        _ => records::start(op, &client, asked),
+    }
+}
+
+/// Starts one of the operations that few pages need at once.
+pub(crate) fn start_more(op: u32, id: u32, client: u32, bytes: Vec<u8>) {
+    let asked = Asked::new(id, client, &bytes);
+    let Some(client) = clients::get(client) else { return asked.answer(Err(clients::closed())) };
+    match op {
+        ..op::GET_FULL_LIST => client::more(op, &client, asked),
+        op::GET_FULL_LIST..op::SIGN_UP => records::more(op, &client, asked),
+        _ => auth::more(op, &client, asked),
     }
 }
 

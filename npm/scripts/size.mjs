@@ -5,7 +5,7 @@
 // esbuild; beside it stand its peers, bundled in the same run, with no more than the function or class that makes a
 // client. A ceiling is what was reached, rounded up to the next half KB; a budget is what the design asks for. Exceeding
 // a ceiling fails, missing a budget is said; with --set the ceilings become what is reached now.
-import { readFileSync, writeFileSync, existsSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, platform, arch } from "node:os";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
@@ -60,16 +60,14 @@ const version = (name) => JSON.parse(readFileSync(join(root, "node_modules", nam
 
 async function measure() {
   const js = await bundle('export * from "@picobase/client"');
-  const core = readFileSync(join(root, "dist/core.wasm"));
-  const realtime = existsSync(join(root, "dist/realtime.wasm")) ? [readFileSync(join(root, "dist/realtime.wasm"))] : [];
+  const [core, more, realtime] = ["core", "more", "realtime"].map((name) => readFileSync(join(root, `dist/${name}.wasm`)));
   const rows = {
     js: weigh(...js.first, ...js.later),
-    wasm: weigh(core, ...realtime),
-    total: weigh(...js.first, ...js.later, core, ...realtime),
+    wasm: weigh(core, more, realtime),
+    total: weigh(...js.first, ...js.later, core, more, realtime),
     beforeSubscribe: weigh(...js.first, core),
   };
-  const parts = { "core.wasm": weigh(core) };
-  if (realtime.length) parts["realtime.wasm"] = weigh(...realtime);
+  const parts = { "core.wasm": weigh(core), "more.wasm": weigh(more), "realtime.wasm": weigh(realtime) };
   const peers = {};
   for (const [name, line] of [
     ["pocketbase", 'export { default } from "pocketbase"'],

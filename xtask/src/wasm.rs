@@ -48,7 +48,8 @@ const IMMEDIATE_ABORT: &str = "-Cpanic=immediate-abort";
 /// What makes the modules that ship out of the one that was linked: optimises it, and divides it in two.
 const SPLIT: &str = "npm/scripts/split.mjs";
 
-/// Where the modules are: `core.wasm`, and `realtime.wasm`, which is loaded where something is subscribed to.
+/// Where the modules are: `core.wasm`; `more.wasm`, with what few pages need at once; and `realtime.wasm`, which is loaded
+/// where something is subscribed to.
 pub(crate) fn folder(project: &Project) -> PathBuf {
     project.target.join("wasm")
 }
@@ -56,12 +57,16 @@ pub(crate) fn folder(project: &Project) -> PathBuf {
 /// Builds what ships.
 pub(crate) fn build(project: &Project, node: &Node) -> Result<()> {
     let linked = compile(project, &[])?;
-    let modules = ["core.wasm", "realtime.wasm"].map(|name| folder(project).join(name));
+    let modules = ["core.wasm", "more.wasm", "realtime.wasm"].map(|name| folder(project).join(name));
     split(project, node, &linked, &modules)?;
     let declared = declared(&firewall::sources(&project.root.join(CRATE).join("src"))?)?;
-    let [core, realtime] = &modules;
-    let shared = inspect(project, node, core, &declared, &BTreeSet::new())?;
-    inspect(project, node, realtime, &declared, &shared).map(drop)
+    // Each may use what those before it share.
+    let mut shared = BTreeSet::new();
+    for module in &modules {
+        let more = inspect(project, node, module, &declared, &shared)?;
+        shared.extend(more);
+    }
+    Ok(())
 }
 
 /// Builds `test.wasm`, one module that exports more than what ships: for the vectors that cannot be seen from outside.
@@ -107,7 +112,7 @@ fn standard_library(project: &Project, cargo: &mut Command) -> Result<Vec<String
 }
 
 /// Makes the modules, where either their input or the way has changed since the last time.
-fn split(project: &Project, node: &Node, linked: &Path, modules: &[PathBuf; 2]) -> Result<()> {
+fn split(project: &Project, node: &Node, linked: &Path, modules: &[PathBuf]) -> Result<()> {
     let input = made_from(project, linked)?;
     let noted = folder(project).join("made-from");
     if modules.iter().all(|module| module.is_file()) && std::fs::read(&noted).is_ok_and(|last| last == input) {

@@ -17,9 +17,21 @@ use crate::{
     frame::{Args, Frame},
 };
 
-pub(super) fn start(op: u32, client: &Client, asked: Asked) {
+pub(super) fn start(op: u32, client: &Client, mut asked: Asked) {
+    if !matches!(op, op::SIGN_IN | op::REFRESH) {
+        return session(op, client, asked);
+    }
+    let auth = auth_of(client, asked.args.some());
+    if op == op::REFRESH {
+        return asked.spawn(Work::Session(Box::pin(async move { auth.refresh().await })));
+    }
+    let (identity, password) = (asked.args.text(), asked.args.text());
+    sign_in(asked, auth.sign_in(&identity, &password));
+}
+
+/// What few pages need at once: all other ways to sign up and in.
+pub(super) fn more(op: u32, client: &Client, asked: Asked) {
     match op {
-        op::SIGN_OUT | op::SET_SESSION | op::READY | op::SYNC_SESSION => session(op, client, asked),
         op::CONFIRM_VERIFICATION..=op::CONFIRM_EMAIL_CHANGE => confirm(op, client, asked),
         _ => of_collection(op, client, asked),
     }
@@ -43,8 +55,8 @@ fn session(op: u32, client: &Client, mut asked: Asked) {
     asked.nothing(Box::pin(async move {
         match op {
             op::SIGN_OUT => auth.sign_out().await,
-            op::SYNC_SESSION => auth.sync_from_store().await,
-            _ => auth.set_session(adopted).await,
+            op::SET_SESSION => auth.set_session(adopted).await,
+            _ => auth.sync_from_store().await,
         }
     }));
 }
@@ -63,10 +75,6 @@ fn confirm(op: u32, client: &Client, mut asked: Asked) {
 fn of_collection(op: u32, client: &Client, mut asked: Asked) {
     let auth = auth_of(client, asked.args.some());
     match op {
-        op::SIGN_IN => {
-            let (identity, password) = (asked.args.text(), asked.args.text());
-            sign_in(asked, auth.sign_in(&identity, &password));
-        }
         op::SIGN_IN_OTP => {
             let (otp, password) = (asked.args.text(), asked.args.text());
             sign_in(asked, auth.sign_in_with_otp(&otp, &password));
@@ -86,7 +94,6 @@ fn of_collection(op: u32, client: &Client, mut asked: Asked) {
             };
             finish(asked, begun);
         }
-        op::REFRESH => asked.spawn(Work::Session(Box::pin(async move { auth.refresh().await }))),
         op::EXTERNAL_AUTHS => {
             let list = auth.external_auths(&asked.args.text());
             asked.json(Box::pin(async move { Ok(Json::array(list?.await?)) }));

@@ -28,16 +28,23 @@ pub(super) fn start(op: u32, client: &Client, mut asked: Asked) {
             let options = asked.options();
             asked.json(client.rpc::<Json>(&name, &data).options(options).into_future());
         }
+        op::FILE_TOKEN => {
+            let files: Files = client.files();
+            asked.json(Box::pin(async move { Ok(text(&files.get_token().await?)) }));
+        }
+        _ => asked.answer(Err(unknown())),
+    }
+}
+
+/// What few pages need at once.
+pub(super) fn more(op: u32, client: &Client, mut asked: Asked) {
+    match op {
         op::SET_URL => {
             let set = client.set_url(&asked.args.text());
             let set = if asked.args.flag() { set.keep_session() } else { set };
             asked.nothing(set.into_future());
         }
         op::DOWNLOAD => download(client, asked),
-        op::FILE_TOKEN => {
-            let files: Files = client.files();
-            asked.json(Box::pin(async move { Ok(text(&files.get_token().await?)) }));
-        }
         op::BACKUP_UPLOAD => {
             let mut part = Args::new(asked.args.list());
             // Its field is always the same.

@@ -23,6 +23,31 @@ use crate::{
 };
 
 pub(super) fn start(op: u32, client: &Client, mut asked: Asked) {
+    let records = client.collection(&asked.args.text()).typed::<Json>();
+    let options = asked.options();
+    match op {
+        op::GET_FIRST => {
+            let filter = asked.args.text();
+            asked.json(records.get_first_list_item(&filter).options(options).into_future());
+        }
+        op::CREATE => {
+            let body = body(&mut asked.args);
+            write(asked, records.create(&body).options(options));
+        }
+        op::UPDATE => {
+            let (id, body) = (asked.args.text(), body(&mut asked.args));
+            write(asked, records.update(&id, &body).options(options));
+        }
+        op::DELETE => {
+            let id = asked.args.text();
+            asked.nothing(records.delete(&id).options(options).into_future());
+        }
+        _ => asked.answer(Err(unknown())),
+    }
+}
+
+/// What few pages need at once: whole collections, records by ids, batches.
+pub(super) fn more(op: u32, client: &Client, mut asked: Asked) {
     if op == op::BATCH {
         return batch(client, asked);
     }
@@ -45,10 +70,6 @@ pub(super) fn start(op: u32, client: &Client, mut asked: Asked) {
             out.int(id.into());
             asked.answer(Ok(out));
         }
-        op::GET_FIRST => {
-            let filter = asked.args.text();
-            asked.json(records.get_first_list_item(&filter).options(options).into_future());
-        }
         op::GET_MANY => {
             let many = records.get_many(asked.args.texts()).options(options);
             asked.frame(Box::pin(async move {
@@ -62,18 +83,6 @@ pub(super) fn start(op: u32, client: &Client, mut asked: Asked) {
                 }
                 Ok(out)
             }));
-        }
-        op::CREATE => {
-            let body = body(&mut asked.args);
-            write(asked, records.create(&body).options(options));
-        }
-        op::UPDATE => {
-            let (id, body) = (asked.args.text(), body(&mut asked.args));
-            write(asked, records.update(&id, &body).options(options));
-        }
-        op::DELETE => {
-            let id = asked.args.text();
-            asked.nothing(records.delete(&id).options(options).into_future());
         }
         _ => asked.answer(Err(unknown())),
     }

@@ -31,7 +31,8 @@ interface Exports {
   memory: WebAssembly.Memory;
   reserve(length: number): number;
   start(op: number, id: number, client: number, ptr: number, length: number): void;
-  start_realtime(op: number, id: number, client: number, ptr: number, length: number): void;
+  start_more: Exports["start"];
+  start_realtime: Exports["start"];
   complete(id: number, ptr: number, length: number): void;
   progress(id: number, bytes: number): void;
   cancel(id: number): void;
@@ -75,8 +76,10 @@ const untimed = new Set<Op>([
   Op.SignOut, Op.SetSession, Op.ExternalAuths, Op.UnlinkExternalAuth, Op.Ready, Op.SyncSession,
 ]);
 
-/** Those that the second module does. */
-const isRealtime = (op: Op) => op >= Op.Subscribe || op == Op.OAuth2AllInOne;
+/** The modules, in the order in which they are loaded, and what starts an operation in each. */
+const modules = ["core", "more", "realtime"] as const;
+const starts = ["start", "start_more", "start_realtime"] as const;
+const moduleOf = (op: Op) => (op < Op.SetUrl ? 0 : op < Op.OAuth2AllInOne ? 1 : 2);
 
 /** An error as the module writes it. */
 function errorOf(list: any): PicoBaseError {
@@ -110,8 +113,7 @@ class WasmEngine implements Engine {
   readonly #effects = new Map<number, () => void>();
   readonly #refs = new Set<Ref>();
   #exports?: Exports;
-  #realtime?: Promise<void>;
-  #hasRealtime = false;
+  #loading: (Promise<void> | undefined)[] = [];
   #last = 0;
   #depth = 0;
   #doing = false;
@@ -141,7 +143,7 @@ class WasmEngine implements Engine {
       config.coldStartTimeout, config.transferIdleTimeout, config.maxRetries, config.store, config.credentials,
       config.realtime, before, !!afterCall, this.#platform.isBrowser,
     ];
-    const made = this.#load().then(() => this.#make(ref, Op.ClientNew, 0, args));
+    const made = this.#load(0).then(() => this.#make(ref, Op.ClientNew, 0, args));
     made.catch((error) => this.#settle(ref, error));
     this.#refs.add(ref);
     return ref;
@@ -206,8 +208,8 @@ class WasmEngine implements Engine {
   post(op: Op, client: ClientRef, args: unknown[]): void {
     const ref = client as Ref;
     // What has no module yet has nothing to end either.
-    if (isRealtime(op) && op != Op.Hint && !this.#realtime) return;
-    if (op == Op.Hint && !this.#hasRealtime) return;
+    const part = moduleOf(op);
+    if (part && !this.#loading[part]) return;
     this.#when(ref, (error) => {
       if (error) return;
       if (op == Op.Unsubscribe || op == Op.LiveEnd) {
@@ -244,20 +246,24 @@ class WasmEngine implements Engine {
 
   // The module.
 
-  #loading?: Promise<void>;
-
-  #load(): Promise<void> {
-    return (this.#loading ??= this.#instance("core", {}).then((exports) => void (this.#exports = exports)).catch((error) => {
-      // Another client may try again.
-      this.#loading = undefined;
+  /** Loads a module and those below it; where that fails the next operation may try again. */
+  #load(part: number): Promise<void> {
+    return (this.#loading[part] ??= this.#instance(part).catch((error) => {
+      this.#loading[part] = undefined;
       throw error;
     }));
   }
 
-  async #instance(name: "core" | "realtime", more: WebAssembly.Imports): Promise<Exports> {
+  /** All share the memory and the functions of the first. */
+  async #instance(part: number): Promise<void> {
+    if (part) await this.#load(part - 1);
+    const core = this.#exports;
+    // Where it was not divided.
+    if (core && starts[part]! in core) return;
     try {
-      const instance = await WebAssembly.instantiate(await this.#platform.module(name), { pb: this.#imports(), ...more });
-      return instance.exports as unknown as Exports;
+      const module = await this.#platform.module(modules[part]!);
+      const { exports } = await WebAssembly.instantiate(module, { pb: this.#imports(), core: { ...core } });
+      this.#exports = { ...core, ...exports } as unknown as Exports;
     } catch (cause: any) {
       throw new PicoBaseError({
         kind: "Configuration",
@@ -291,9 +297,9 @@ class WasmEngine implements Engine {
   }
 
   #start(op: Op, id: number, ref: Ref, args: unknown[], { timeout, headers, query }: Options): void {
-    if (isRealtime(op) && !this.#hasRealtime) {
-      this.#realtime ??= this.#loadRealtime();
-      this.#realtime.then(() => this.#start(op, id, ref, args, { timeout, headers, query }), (error) => {
+    const start = starts[moduleOf(op)]!;
+    if (!(start in this.#exports!)) {
+      this.#load(moduleOf(op)).then(() => this.#start(op, id, ref, args, { timeout, headers, query }), (error) => {
         this.#running.get(id)?.reject(error);
         this.#running.delete(id);
       });
@@ -306,21 +312,8 @@ class WasmEngine implements Engine {
       const [ptr, length] = this.#write((writer) => {
         for (const value of [limit, headers, query, ...args]) writer.put(value);
       });
-      module[isRealtime(op) ? "start_realtime" : "start"](op, id, ref.id, ptr, length);
+      module[start](op, id, ref.id, ptr, length);
     });
-  }
-
-  /** The second module shares the memory and the functions of the first. */
-  async #loadRealtime(): Promise<void> {
-    const core = this.#exports as unknown as WebAssembly.ModuleImports;
-    try {
-      this.#exports = { ...core, ...(await this.#instance("realtime", { core })) } as unknown as Exports;
-      this.#hasRealtime = true;
-    } catch (error) {
-      // The next operation may try again.
-      this.#realtime = undefined;
-      throw error;
-    }
   }
 
   /** Enters the module, and then does what it asked for; later, if it is running. */
@@ -502,8 +495,19 @@ class WasmEngine implements Engine {
 
   #perform(kind: number, id: number, args: any[]): void {
     if (kind == 1) {
-      const timer = this.#world.setTimeout(() => this.#complete(id), Math.min(args[0], longest));
-      this.#effects.set(id, () => this.#world.clearTimeout(timer));
+      const given = this.#world;
+      const ms = Math.min(args[0], longest);
+      const due = given.uptime() + ms;
+      const wait = (ms: number) => {
+        const timer = given.setTimeout(() => {
+          // Timers may go off a little early; the module counts on it that they do not.
+          const left = due - given.uptime();
+          if (left > 0) wait(left);
+          else this.#complete(id);
+        }, ms);
+        this.#effects.set(id, () => given.clearTimeout(timer));
+      };
+      wait(ms);
     } else if (kind == 0) void this.#fetch(id, args);
     else {
       const work = kind == 2 ? this.#read(args[0]) : kind == 3 ? sha256(args[0]) : store(args);

@@ -14,7 +14,7 @@ export const enum Op {
   /** [] The client is closed: its stream ends, its calls fail as Cancelled. */
   Close = 3,
 
-  // Calls.
+  // Calls. filter, sort, expand, fields and the rest stand in options.query.
   /** [row, [path parameters in the order of the row's path], body | null, kind: 0 JSON | 1 nothing] → JSON or undefined.
    * Any row of the endpoint table that needs no more than itself (see rows.ts). */
   Row = 10,
@@ -22,42 +22,54 @@ export const enum Op {
   Send = 11,
   /** [name, data] → JSON */
   Rpc = 12,
-  /** [url, keepSession] → undefined */
-  SetUrl = 13,
-  /** [row, [path parameters], protected: boolean] → Download. Body as a stream: files.download (49), backups.download (43). */
-  Download = 14,
   /** [] → the token that opens protected files (cached) */
   FileToken = 15,
-  /** [file: FilePart] → undefined. Upload of a backup. */
-  BackupUpload = 16,
 
-  // Records. filter, sort, expand, fields and the rest stand in options.query.
-  /** [collection, batchSize | null] → records */
-  GetFullList = 20,
-  /** [collection, batchSize | null] → number of a walk; pull it with WalkNext, end it with WalkEnd */
-  Walk = 21,
-  /** [walk] → records of the next page, or null at the end */
-  WalkNext = 22,
-  /** [walk] ends it. Synchronous. */
-  WalkEnd = 23,
+  // The session. `collection` is the auth collection; null for the client's own.
+  /** [collection, identity, password, mfaId | null, identityField | null] → Session */
+  SignIn = 17,
+  /** [collection] → Session */
+  Refresh = 18,
+  /** [] → undefined */
+  SignOut = 19,
+  /** [token, record | null] → undefined. Takes a session as it is (SIGNED_IN). */
+  SetSession = 20,
+  /** [] → Session | null, when the first load is done. Also starts that load. */
+  Ready = 21,
+  /** [] → undefined. The store was changed by somebody else (another tab): takes over what stands there now. */
+  SyncSession = 22,
+
+  // Records, one by one.
   /** [collection, filter] → record */
   GetFirst = 24,
-  /** [collection, ids] → [records, missing ids] */
-  GetMany = 25,
   /** [collection, body, files: FilePart[], safeRetry, progress | null] → record */
   Create = 26,
   /** [collection, id, body, files: FilePart[], safeRetry, progress | null] → record */
   Update = 27,
   /** [collection, id] → undefined */
   Delete = 28,
+
+  // What few pages need at once is in a second module, which loads at the first of these.
+  /** [url, keepSession] → undefined */
+  SetUrl = 30,
+  /** [row, [path parameters], protected: boolean] → Download. Body as a stream: files.download (49), backups.download (43). */
+  Download = 31,
+  /** [file: FilePart] → undefined. Upload of a backup. */
+  BackupUpload = 32,
+  /** [collection, batchSize | null] → records */
+  GetFullList = 33,
+  /** [collection, batchSize | null] → number of a walk; pull it with WalkNext, end it with WalkEnd */
+  Walk = 34,
+  /** [walk] → records of the next page, or null at the end */
+  WalkNext = 35,
+  /** [walk] ends it. Synchronous. */
+  WalkEnd = 36,
+  /** [collection, ids] → [records, missing ids] */
+  GetMany = 37,
   /** [requests: [op: "create" | "update" | "upsert" | "delete", collection, id | null, body | null, files: FilePart[], query: Pairs, headers: Pairs][],
    *  chunk: null (one atomic request) | 0 (chunks of the server's limit) | n (chunks of n)]
    *  → [results: [status, body][], error | null]: with chunks the results until the first chunk that failed, and its error */
-  Batch = 29,
-
-  // Sessions. `collection` is the auth collection; null for the client's own.
-  /** [collection, identity, password, mfaId | null, identityField | null] → Session */
-  SignIn = 40,
+  Batch = 38,
   /** [collection, email, password, data | null] → Session, or null where verification must come first */
   SignUp = 41,
   /** [collection, otpId, password, mfaId | null] → Session */
@@ -66,14 +78,6 @@ export const enum Op {
   BeginOAuth2 = 43,
   /** [collection, saved | null, code, state, createData | null, mfaId | null] → Session. Without state `code` is the whole callback URL. */
   FinishOAuth2 = 44,
-  /** [collection, provider, scopes, createData | null, mfaId | null, timeout ms | null]; event: url to open → Session */
-  OAuth2AllInOne = 46,
-  /** [collection] → Session */
-  Refresh = 47,
-  /** [] → undefined */
-  SignOut = 48,
-  /** [token, record | null] → undefined. Takes a session as it is (SIGNED_IN). */
-  SetSession = 49,
   /** [collection, token] → undefined */
   ConfirmVerification = 51,
   /** [collection, token, password] → undefined */
@@ -84,12 +88,10 @@ export const enum Op {
   ExternalAuths = 54,
   /** [collection, id, provider] → undefined */
   UnlinkExternalAuth = 55,
-  /** [] → Session | null, when the first load is done. Also starts that load. */
-  Ready = 56,
-  /** [] → undefined. The store was changed by somebody else (another tab): takes over what stands there now. */
-  SyncSession = 57,
 
-  // Realtime. These live in the second module, which loads at the first of them.
+  // Realtime is in a third module, which loads at the first of these.
+  /** [collection, provider, scopes, createData | null, mfaId | null, timeout ms | null]; event: url to open → Session */
+  OAuth2AllInOne = 69,
   /** [topic, filter | null, queueMax | null], options.query and options.headers are the topic's; events: {@link Event} → number of the listener, once the server has acknowledged */
   Subscribe = 70,
   /** [listener] ends it. Synchronous. */

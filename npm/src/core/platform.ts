@@ -46,14 +46,17 @@ export class TransportFailure extends Error {
 /** Sends requests. Rejects with a {@link TransportFailure}; when the signal aborts, with anything. */
 export type Transport = (request: HttpRequest) => Promise<HttpResponse>;
 
+/** `core` is needed by all, `more` by what few pages need at once, `realtime` by subscriptions and live queries. */
+export type ModuleName = "core" | "more" | "realtime";
+
 /** What a runtime (browser, Node, worker) brings. Each entry of the package makes one. */
 export interface Platform {
   /** May everyone read what the client knows (a page)? There a superuser's token as key is refused. */
   isBrowser: boolean;
   /** The transport; on `fetch` where one is given. */
   transport(fetch?: typeof globalThis.fetch): Transport;
-  /** The compiled module of that name. Asked for once each. */
-  module(name: "core" | "realtime"): WebAssembly.Module | Promise<WebAssembly.Module>;
+  /** The compiled module of that name. Asked for once each, at the first operation that needs it. */
+  module(name: ModuleName): WebAssembly.Module | Promise<WebAssembly.Module>;
   /** The store that a client has by default; null: in memory. */
   store(key: string): SessionStore | null;
   /** Can nobody see here how an upload goes out? */

@@ -1,7 +1,6 @@
 /** The module where files can be read: it stands beside the entry. Bundlers and tracers of servers find it by these URLs. */
 import { readFileSync } from "node:fs";
+import type { ModuleName } from "../core/platform.js";
+import { place } from "./place.js";
 
-export const moduleFromFile = (name: "core" | "realtime"): WebAssembly.Module =>
-  new WebAssembly.Module(
-    readFileSync(SPLIT && name == "realtime" ? new URL("./realtime.wasm", import.meta.url) : new URL("./core.wasm", import.meta.url)),
-  );
+export const moduleFromFile = (name: ModuleName): WebAssembly.Module => new WebAssembly.Module(readFileSync(place(name)));

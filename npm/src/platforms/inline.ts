@@ -3,6 +3,7 @@
  * third larger, and cannot be compiled while it loads.
  */
 import core from "./core.wasm?base64";
+import more from "./more.wasm?base64";
 import realtime from "./realtime.wasm?base64";
 import type { Platform } from "../core/platform.js";
 import { page } from "./page.js";
@@ -12,7 +13,7 @@ import { server } from "./server.js";
 const inPage = () => "location" in globalThis && !("Deno" in globalThis);
 
 const module: Platform["module"] = (name) =>
-  WebAssembly.compile(Uint8Array.from(atob(name == "core" ? core : realtime), (byte) => byte.charCodeAt(0)));
+  WebAssembly.compile(Uint8Array.from(atob({ core, more, realtime }[name]), (byte) => byte.charCodeAt(0)));
 
 /** Where it runs is asked when a client is made, not at import. */
 export const inline = (): Platform => ({ ...(inPage() ? page : server), module });

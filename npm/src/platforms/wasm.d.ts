@@ -1,6 +1,3 @@
-/** Is realtime a module of its own? Decided when the package is built. */
-declare const SPLIT: boolean;
-
 declare module "*.wasm?module" {
   const module: WebAssembly.Module;
   export default module;

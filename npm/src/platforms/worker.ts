@@ -3,8 +3,9 @@
  * bundler brings them compiled. `?module` is how Next.js wants it said; wrangler takes both.
  */
 import core from "./core.wasm?module";
+import more from "./more.wasm?module";
 import realtime from "./realtime.wasm?module";
 import type { Platform } from "../core/platform.js";
 import { server } from "./server.js";
 
-export const worker: Platform = { ...server, module: (name) => (name == "core" ? core : realtime) };
+export const worker: Platform = { ...server, module: (name) => ({ core, more, realtime })[name] };

@@ -33,7 +33,7 @@ describe("the server's refusals", () => {
     expect(await failure(client.collection("nothing").getList())).toMatchObject({ kind: "NotFound", status: 404 });
     expect(await failure(client.collection("docs").create({ title: "x" }))).toMatchObject({ kind: "Validation", status: 400 });
     expect(await failure(client.auth.signIn("alice@example.com", "wrong"))).toMatchObject({ kind: "Validation", status: 400 });
-    expect(await failure(client.collection("users").authRefresh())).toMatchObject({ kind: "Unauthorized", status: 401 });
+    expect(await failure(client.files.getToken())).toMatchObject({ kind: "Unauthorized", status: 401 });
   });
 
   it("says which of a batch was refused", async ({ world }) => {

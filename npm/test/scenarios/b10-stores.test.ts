@@ -67,6 +67,6 @@ describe.concurrent("B10", () => {
     expect((await one.collection("users").getList()).totalItems).toBe(1);
     expect((await two.collection("users").getList()).totalItems).toBe(0);
     await one.auth.signOut();
-    expect(await failure(one.collection("users").authRefresh())).toMatchObject({ kind: "Unauthorized" });
+    expect(await failure(one.collection("users").authRefresh())).toMatchObject({ kind: "SessionExpired", attempts: 0 });
   });
 });

@@ -1,6 +1,6 @@
 /** B14: subscriptions. */
 import { describe, expect } from "vitest";
-import { failure, it, sleep, unique, until } from "../support/world.js";
+import { failure, it, onUncaught, sleep, unique, until } from "../support/world.js";
 
 describe.concurrent("subscriptions", () => {
   it("what is acknowledged hears of every write from then on, in order", async ({ world }) => {
@@ -163,7 +163,9 @@ describe.concurrent("subscriptions", () => {
     expect(error).toMatchObject({ kind: "Server", status: 500 });
     expect((await proxy.requests("/api/realtime")).length).toBeGreaterThanOrEqual(3);
   });
+});
 
+describe("mistakes of callbacks", () => {
   it("a callback that throws harms no other", async ({ world }) => {
     const client = world.client();
     const posts = client.collection("posts");
@@ -182,29 +184,3 @@ describe.concurrent("subscriptions", () => {
     await client.collection("posts").getList(1, 1);
   });
 });
-
-/** Errors that nobody caught: where a callback's own go. */
-function onUncaught(call: (error: unknown) => void): () => void {
-  if (typeof window === "undefined") {
-    const before = process.listeners("uncaughtException");
-    const rejected = process.listeners("unhandledRejection");
-    process.removeAllListeners("uncaughtException").on("uncaughtException", call);
-    process.removeAllListeners("unhandledRejection").on("unhandledRejection", call);
-    return () => {
-      process.removeAllListeners("uncaughtException").removeAllListeners("unhandledRejection");
-      for (const one of before) process.on("uncaughtException", one);
-      for (const one of rejected) process.on("unhandledRejection", one as any);
-    };
-  }
-  const heard = (event: ErrorEvent | PromiseRejectionEvent) => {
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    call("reason" in event ? event.reason : event.error);
-  };
-  window.addEventListener("error", heard, true);
-  window.addEventListener("unhandledrejection", heard, true);
-  return () => {
-    window.removeEventListener("error", heard, true);
-    window.removeEventListener("unhandledrejection", heard, true);
-  };
-}

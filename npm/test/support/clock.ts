@@ -16,6 +16,9 @@ const turn = typeof MessageChannel === "undefined" ? () => new Promise<void>((do
     });
 })();
 
+/** Waits for the module behind a client, which takes real time; fails where the client's configuration is refused. */
+export const ready = (client: object): Promise<void> => (client as any).engine.ready((client as any).ref);
+
 interface Timer {
   at: number;
   call: () => void;

@@ -10,6 +10,7 @@ export class Sent {
   #fail!: (error: Error) => void;
   #stream: ReadableStreamDefaultController<Uint8Array> | undefined;
   #answered = false;
+  #body: Promise<{ json?: any; form?: FormData }> | undefined;
   readonly response: Promise<Response>;
 
   constructor(
@@ -95,9 +96,13 @@ export class Sent {
   }
 
   /** The body as JSON, or as a form. */
-  async body(): Promise<{ json?: any; form?: FormData; none?: true }> {
+  body(): Promise<{ json?: any; form?: FormData }> {
+    return (this.#body ??= this.#read());
+  }
+
+  async #read(): Promise<{ json?: any; form?: FormData }> {
     const { body } = this.init;
-    if (body == null) return { none: true };
+    if (body == null) return {};
     if (body instanceof FormData) return { form: body };
     if (typeof body === "string") return { json: JSON.parse(body) };
     const type = this.headers.get("content-type") ?? "";

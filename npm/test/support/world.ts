@@ -99,3 +99,29 @@ export async function timed<T>(work: Promise<T>): Promise<[T, number]> {
 
 export const inBrowser = typeof document !== "undefined";
 export const inNode = !inBrowser;
+
+/** Errors that nobody caught: where a callback's own go. Returns how to stop; not for tests that run beside others. */
+export function onUncaught(call: (error: unknown) => void): () => void {
+  if (typeof window === "undefined") {
+    const before = process.listeners("uncaughtException");
+    const rejected = process.listeners("unhandledRejection");
+    process.removeAllListeners("uncaughtException").on("uncaughtException", call);
+    process.removeAllListeners("unhandledRejection").on("unhandledRejection", call);
+    return () => {
+      process.removeAllListeners("uncaughtException").removeAllListeners("unhandledRejection");
+      for (const one of before) process.on("uncaughtException", one);
+      for (const one of rejected) process.on("unhandledRejection", one as any);
+    };
+  }
+  const heard = (event: ErrorEvent | PromiseRejectionEvent) => {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    call("reason" in event ? event.reason : event.error);
+  };
+  window.addEventListener("error", heard, true);
+  window.addEventListener("unhandledrejection", heard, true);
+  return () => {
+    window.removeEventListener("error", heard, true);
+    window.removeEventListener("unhandledrejection", heard, true);
+  };
+}

@@ -1,6 +1,6 @@
 /** Single calls: their headers, what an answer means, and what is tried again. */
 import { type Client, createClient, PicoBaseError } from "@picobase/client";
-import { FakeClock } from "../support/clock.js";
+import { FakeClock, ready } from "../support/clock.js";
 import { Script, type Sent } from "../support/script.js";
 import { failure, inNode } from "../support/world.js";
 import { Skipped } from "./run.js";
@@ -18,6 +18,7 @@ async function world<T>(
   let client: Client<any> | undefined;
   try {
     client = make(script);
+    await ready(client);
     return await use(client, script);
   } finally {
     client?.close();
@@ -83,13 +84,19 @@ export function errors(given: any, wanted: any): Promise<unknown> {
   const text = typeof body === "string" ? body : JSON.stringify(body);
   const clock = new FakeClock(now ?? 0, true);
   const url = new URL(call.url);
-  const make = (script: Script) => createClient(url.origin, null, { store: "memory", maxRetries: 0, coldStartTimeout: 1, fetch: script.fetch });
-  const answer = (sent: Sent) => sent.answer(status, text, { ...given.headers, ...(content_type && { "content-type": content_type }) });
+  const make = (script: Script) => createClient(url.origin, null, { store: "memory", maxRetries: 0, fetch: script.fetch });
+  const answer = (sent: Sent) => {
+    const headers = { ...given.headers, ...(content_type && { "content-type": content_type }) };
+    const read = sent.init.body instanceof ReadableStream ? new Response(sent.init.body).arrayBuffer() : Promise.resolve();
+    void read.then(() => sent.answer(status, text, headers));
+  };
   return world(
     clock,
     make,
     async (client, script) => {
-      const doing = start(client, endpoint, call).then(
+      // Of a stream that was taken nothing can be sent again, so that one answer stands where others would be waited for.
+      const once = () => client.send(url.pathname, { method: "POST", body: new Response("x").body });
+      const doing = (status === 503 ? once() : start(client, endpoint, call)).then(
         () => ({ ok: true }),
         (error) => {
           if (!(error instanceof PicoBaseError)) throw error;
@@ -170,6 +177,12 @@ export function retry_policy({ method, safe, outcome, replayable, bytes_taken }:
     const other = client.send("/api/two").catch(() => {});
     await clock.rest();
     const gate = script.requests.some((sent) => sent.path === "/api/two") ? "none" : "close";
+    // Whoever asks whether the instance is awake again is told that it is.
+    const awake = () => script.requests.forEach((sent) => sent.path !== "/api/one" && sent.waits && sent.answer(200, "{}"));
+    for (let n = 0; n < 4; n++) {
+      await clock.goTo(clock.now + 300);
+      awake();
+    }
     await clock.goTo(clock.now + 1000);
     const retry = script.requests.filter((sent) => sent.path === "/api/one").length > 1;
     client.close();

@@ -1,6 +1,6 @@
 /** Tokens, and whole histories of a session. */
 import { type Client, createClient } from "@picobase/client";
-import { FakeClock } from "../support/clock.js";
+import { FakeClock, ready } from "../support/clock.js";
 import { Script, type Sent } from "../support/script.js";
 import type { Pure } from "./pure.js";
 
@@ -11,6 +11,7 @@ export async function tokens(pure: Pure, given: any): Promise<unknown> {
   const script = new Script();
   const client = createClient("https://h", null, { store: "memory", fetch: script.fetch });
   try {
+    await ready(client);
     client.authStore.save(given.token, null);
     if (client.authStore.isValid === out.expired && given.token) throw new Error(`isValid is ${client.authStore.isValid}`);
   } finally {
@@ -34,6 +35,7 @@ export async function session_life(given: any, wanted: any): Promise<unknown> {
     for (const step of given.steps as Step[]) {
       clock.set((given.start + step.at) * 1000);
       life.step(step);
+      await ready(life.client!);
       await clock.rest();
     }
     return await life.outcome(wanted);

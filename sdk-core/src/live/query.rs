@@ -125,7 +125,7 @@ impl<T> LiveQuery<T> {
             return Err(Error::validation("a live query has a limit of 1 to 1,000 records")
                 .with_fix("Set another limit, or filter for fewer records."));
         }
-        if self.call.query.get("sort").is_some_and(|sort| sort.contains("@random")) {
+        if self.call.query.get("sort").is_some_and(|sort| sort.as_bytes().windows(7).any(|part| part == b"@random")) {
             return Err(Error::validation("a live query cannot be sorted by @random")
                 .with_fix("Sort by a field: each look at the list would find another order."));
         }

@@ -23,7 +23,7 @@ use crate::{
         list::{MANY_MAX, id_filters},
     },
     retry::backoff,
-    runtime::{Race, race, random_fraction},
+    runtime::{Race, compact, race, random_fraction},
     sync::{Step, boxed},
 };
 
@@ -360,12 +360,14 @@ impl Watch {
     }
 
     /// Makes a list call.
-    async fn ask(&mut self, mut call: Call) -> Result<Vec<Entry>, Stop> {
+    fn ask(&mut self, mut call: Call) -> impl Future<Output = Result<Vec<Entry>, Stop>> {
         call.verbatim = true;
-        let client = self.client.clone();
-        let answer = self.signals.during(execute(&client, call)).await?;
-        let bodies = answer?.read(|page| items(&page))?;
-        Ok(entries(bodies, self.signals.shuffled))
+        compact(async move {
+            let client = self.client.clone();
+            let answer = self.signals.during(execute(&client, call)).await?;
+            let bodies = answer?.read(|page| items(&page))?;
+            Ok(entries(bodies, self.signals.shuffled))
+        })
     }
 }
 

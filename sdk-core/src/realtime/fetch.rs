@@ -4,6 +4,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::future::Future;
 
 use super::{
     feed::{Found, Wanted},
@@ -16,6 +17,7 @@ use crate::{
     error::Error,
     json::Json,
     records::list::{MANY_MAX, id_filters, items},
+    runtime::compact,
     url::{date, parse_date},
 };
 
@@ -139,8 +141,8 @@ fn list(fetch: &Fetch, filter: Option<String>) -> Call {
     call
 }
 
-async fn page(client: &Client, call: Call) -> Result<Vec<Json>, Error> {
-    execute(client, call).await?.read(|page| items(&page))
+fn page(client: &Client, call: Call) -> impl Future<Output = Result<Vec<Json>, Error>> {
+    compact(async move { execute(client, call).await?.read(|page| items(&page)) })
 }
 
 fn updated(record: &Json) -> Option<u64> {

@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, string::String, sync::Arc};
 use core::{
     fmt,
-    future::{IntoFuture, poll_fn},
+    future::{Future, IntoFuture, poll_fn},
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
@@ -24,7 +24,7 @@ use crate::{
     error::{Error, ErrorKind},
     json::FromJson,
     records::Record,
-    runtime::{BoxFuture, MaybeSend, within},
+    runtime::{BoxFuture, MaybeSend, compact, within},
     sync::boxed,
     transport::Headers,
     url::{Query, QueryValue},
@@ -124,25 +124,27 @@ impl Handle {
     ///
     /// # Errors
     /// Kind `Timeout` at the deadline; what the server refused it with.
-    pub(crate) async fn established(&self, limit: Limit) -> Result<(), Error> {
-        let (runtime, options) = (&*self.client.shared.runtime, &self.client.shared.options);
-        let (mut limit, mut lenient) = match (limit, options.timeout) {
-            (Limit::Never, _) => (None, false),
-            (Limit::After(limit), _) | (Limit::Default, Some(limit)) => (Some(limit), false),
-            (Limit::Default, None) => (Some(DEFAULT_TIMEOUT), true),
-        };
-        loop {
-            if let Some(result) = within(runtime, limit, poll_fn(|cx| self.queue.poll_established(cx))).await {
-                return result;
+    pub(crate) fn established(&self, limit: Limit) -> impl Future<Output = Result<(), Error>> {
+        compact(async move {
+            let (runtime, options) = (&*self.client.shared.runtime, &self.client.shared.options);
+            let (mut limit, mut lenient) = match (limit, options.timeout) {
+                (Limit::Never, _) => (None, false),
+                (Limit::After(limit), _) | (Limit::Default, Some(limit)) => (Some(limit), false),
+                (Limit::Default, None) => (Some(DEFAULT_TIMEOUT), true),
+            };
+            loop {
+                if let Some(result) = within(runtime, limit, poll_fn(|cx| self.queue.poll_established(cx))).await {
+                    return result;
+                }
+                // As for calls: waiting for a sleeping instance does not count against the default.
+                let asleep = self.client.shared.gate.open_pass().is_none();
+                if !(core::mem::take(&mut lenient) && asleep) {
+                    let message = "the server did not acknowledge the subscription in time";
+                    return Err(Error::new(ErrorKind::Timeout, message));
+                }
+                limit = Some(options.cold_start_timeout.saturating_sub(DEFAULT_TIMEOUT));
             }
-            // As for calls: waiting for a sleeping instance does not count against the default.
-            let asleep = self.client.shared.gate.open_pass().is_none();
-            if !(core::mem::take(&mut lenient) && asleep) {
-                let message = "the server did not acknowledge the subscription in time";
-                return Err(Error::new(ErrorKind::Timeout, message));
-            }
-            limit = Some(options.cold_start_timeout.saturating_sub(DEFAULT_TIMEOUT));
-        }
+        })
     }
 
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Item>> {

@@ -98,7 +98,7 @@ export class Storage {
 
   /**
    * Downloads a file as a `Response`: read it with `blob()`, `arrayBuffer()` or piece by piece from `body`. Bytes that are
-   * missing at the end are an error. There is no time limit while bytes come.
+   * missing at the end are an error. There is no time limit while bytes come; `signal` ends it, whatever has come.
    *
    * ```ts
    * const film = await (await client.storage.download(post, "film.mp4")).blob();
@@ -119,6 +119,7 @@ export async function download(
   { protected: isProtected, onProgress, ...options }: DownloadOptions = {},
 ): Promise<Response> {
   const args = [row, params.map((param) => param ?? ""), !!isProtected];
+  const { signal } = options;
   const { size, type, body } = await client.call<Download>(Op.Download, args, options);
   let done = 0;
   const watched = () =>
@@ -126,10 +127,10 @@ export async function download(
       transform(piece, out) {
         done += piece.length;
         out.enqueue(piece);
-        onProgress!({ done, total: size });
+        onProgress?.({ done, total: size });
       },
     });
-  return new Response(onProgress ? body.pipeThrough(watched()) : body, {
+  return new Response(onProgress || signal ? body.pipeThrough(watched(), signal ? { signal } : {}) : body, {
     headers: { ...(type && { "content-type": type }), ...(size != null && { "content-length": `${size}` }) },
   });
 }

@@ -1,14 +1,16 @@
 //! One event stream: GET `/api/realtime`, read to its end.
 
 use alloc::{boxed::Box, vec::Vec};
+use core::future::Future;
 
 use super::sse::{Decoder, Message};
 use crate::{
-    call::{Call, Payload, execute},
+    call::{Call, Payload, execute, nothing},
     client::Client,
     endpoints,
     error::{Error, ErrorKind},
     json::Json,
+    runtime::{BoxFuture, compact},
     transport::{Body, ResponseBody},
 };
 
@@ -29,30 +31,36 @@ impl EventStream {
     ///
     /// # Errors
     /// As any call.
-    pub(crate) async fn open(client: &Client) -> Result<EventStream, Error> {
+    pub(crate) fn open(client: &Client) -> impl Future<Output = Result<EventStream, Error>> {
         let mut call = Call::new(&endpoints::REALTIME_CONNECT, &[]);
         call.headers.set("Accept", "text/event-stream");
         call.headers.set("Cache-Control", "no-store");
         call.streamed = true;
-        match execute(client, call).await?.payload {
-            Payload::Stream(response) => Ok(EventStream { body: response.body, decoder: Decoder::new(MESSAGE_MAX) }),
-            Payload::Json(_) | Payload::Empty => Err(no_stream()),
-        }
+        compact(async move {
+            match execute(client, call).await?.payload {
+                Payload::Stream(response) => {
+                    Ok(EventStream { body: response.body, decoder: Decoder::new(MESSAGE_MAX) })
+                }
+                Payload::Json(_) | Payload::Empty => Err(no_stream()),
+            }
+        })
     }
 
     /// The next messages, at least one; none at the end of the stream.
     ///
     /// # Errors
     /// Kind `Network` where the stream broke, `Decode` where a message has no end.
-    pub(crate) async fn read(&mut self) -> Result<Option<Vec<Message>>, Error> {
-        let mut messages = Vec::new();
-        while messages.is_empty() {
-            let Some(chunk) = self.body.chunk().await? else { return Ok(None) };
-            self.decoder
-                .push(&chunk, |message| messages.push(message))
-                .map_err(|_| Error::decode("a message of the event stream has no end", ""))?;
-        }
-        Ok(Some(messages))
+    pub(crate) fn read(&mut self) -> impl Future<Output = Result<Option<Vec<Message>>, Error>> {
+        compact(async move {
+            let mut messages = Vec::new();
+            while messages.is_empty() {
+                let Some(chunk) = self.body.chunk().await? else { return Ok(None) };
+                self.decoder
+                    .push(&chunk, |message| messages.push(message))
+                    .map_err(|_| Error::decode("a message of the event stream has no end", ""))?;
+            }
+            Ok(Some(messages))
+        })
     }
 }
 
@@ -71,13 +79,17 @@ pub(crate) fn client_id(message: &Message) -> Option<&str> {
 ///
 /// # Errors
 /// As any call.
-pub(crate) async fn submit<T: AsRef<str>>(client: &Client, client_id: &str, topics: &[T]) -> Result<(), Error> {
+pub(crate) fn submit<T: AsRef<str>>(
+    client: &Client,
+    client_id: &str,
+    topics: &[T],
+) -> BoxFuture<'static, Result<(), Error>> {
     let mut call = Call::new(&endpoints::REALTIME_SUBMIT, &[]);
     call.body = Body::Json(Json::object([
         ("clientId", Json::string(client_id)),
         ("subscriptions", Json::array(topics.iter().map(|topic| Json::string(topic.as_ref())))),
     ]));
-    execute(client, call).await?.nothing()
+    nothing(client.clone(), call)
 }
 
 /// What a platform without tasks of its own is told.

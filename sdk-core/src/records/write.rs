@@ -134,8 +134,12 @@ impl<T: FromJson> Write<T> {
         let (call, started) = (self.call.clone(), self.client.shared.runtime.uptime());
         let answer = match (execute(&self.client, self.call).await, chosen) {
             (Ok(answer), _) => answer,
-            (Err(error), Some(id)) => find_created(&self.client, &call, &id, started, error).await?,
-            (Err(error), None) => return Err(error),
+            // A browser may have sent it twice, and told us of the second time only: an id that was made for this record
+            // can be taken by nothing else.
+            (Err(error), Some((id, made))) if error.is_unsure() || (made && error.field("id").is_some()) => {
+                find_created(&self.client, &call, &id, started, error).await?
+            }
+            (Err(error), _) => return Err(error),
         };
         if own {
             own_record_written(&self.client, &body, &answer.required()?).await?;
@@ -143,14 +147,14 @@ impl<T: FromJson> Write<T> {
         answer.decode()
     }
 
-    /// The id in the body, or a new one put there.
-    fn choose_id(&mut self) -> Result<String, Error> {
+    /// The id in the body, or a new one put there; and whether it is a new one.
+    fn choose_id(&mut self) -> Result<(String, bool), Error> {
         if let Some(id) = self.body.get_str("id").filter(|id| !id.is_empty()) {
-            return Ok(id);
+            return Ok((id, false));
         }
         let id = random_id(&self.client)?;
         self.body = self.body.with("id", Json::string(&id));
-        Ok(id)
+        Ok((id, true))
     }
 }
 
@@ -195,9 +199,6 @@ async fn find_created(
     started: Duration,
     error: Error,
 ) -> Result<Answer, Error> {
-    if !error.is_unsure() {
-        return Err(error);
-    }
     let answered = error.status() == 400;
     // The server tells of one value that is taken: the id, or another that must be unique and that we sent with it.
     let taken = answered && (error.kind() == ErrorKind::Conflict || error.field("id").is_some());
@@ -206,7 +207,7 @@ async fn find_created(
         return Err(if answered { error } else { error.with_maybe_created(id) });
     }
     let read = execute(client, read_back(client, call, id, started)).await;
-    read.map_err(|_| error.with_maybe_created(id))
+    read.map_err(|_| if error.is_unsure() { error.with_maybe_created(id) } else { error })
 }
 
 /// Reads a record as it was created: with the same parameters, headers and deadline.

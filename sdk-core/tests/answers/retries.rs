@@ -2,7 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use picobase::{Client, ErrorKind, Record, files::FileSource, transport::Method};
+use picobase::{
+    Client, ErrorKind, Record,
+    files::FileSource,
+    runtime::BoxFuture,
+    transport::{Method, Request, ReqwestTransport, Response, Transport, TransportError},
+};
 use picobase_testkit::Proxy;
 use serde_json::{Value, json};
 
@@ -352,6 +357,33 @@ async fn the_record_of_another_is_not_ours() {
         assert_error(&error, ErrorKind::Conflict, 400, 2);
         assert_eq!(error.maybe_created(), None);
     }
+}
+
+/// Sends each POST twice and tells of the second time only, as browsers do where a connection that they kept breaks.
+struct Twice(ReqwestTransport);
+
+impl Transport for Twice {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+        Box::pin(async move {
+            if request.method == Method::Post {
+                self.0.send(request.clone()).await?;
+            }
+            self.0.send(request).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn safe_create_that_the_transport_repeats_by_itself() {
+    let transport = Twice(ReqwestTransport::new(reqwest::Client::new()));
+    let client = builder(&kit().info().direct_url).transport(transport).build().unwrap();
+    let title = unique("twice");
+    let post = client.collection("posts").create(&json!({"title": title})).safe_retry().await.unwrap();
+    assert_eq!(post.get_str("title"), Some(title.as_str()));
+    assert_eq!(posts(&title).await.len(), 1);
+    let own = json!({"id": record_id(), "title": "x"});
+    let error = client.collection("posts").create(&own).safe_retry().await.unwrap_err();
+    assert_error(&error, ErrorKind::Conflict, 400, 1);
 }
 
 #[tokio::test]

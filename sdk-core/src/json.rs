@@ -36,10 +36,11 @@ const MAX_DEPTH: usize = 128;
 /// ```
 #[derive(Clone)]
 pub struct Json {
-    /// Empty where there is a tree.
+    #[cfg(feature = "std")]
     text: Bytes,
+    /// One pointer: where weight decides, so does how much each move and each drop has to say.
     #[cfg(not(feature = "std"))]
-    tree: Option<Tree>,
+    tree: Tree,
 }
 
 impl PartialEq for Json {
@@ -54,15 +55,33 @@ impl Json {
     /// What is known to be JSON text.
     fn of(text: Bytes) -> Json {
         Json {
+            #[cfg(feature = "std")]
             text,
             #[cfg(not(feature = "std"))]
-            tree: None,
+            tree: Tree::of_text(text),
         }
     }
 
+    /// The text to scan; empty where this is a tree.
+    #[cfg(feature = "std")]
+    fn raw(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// The text to scan; empty where this is a tree.
     #[cfg(not(feature = "std"))]
-    fn of_tree(tree: Tree) -> Json {
-        Json { text: Bytes::new(), tree: Some(tree) }
+    fn raw(&self) -> &Bytes {
+        static EMPTY: Bytes = Bytes::new();
+        self.tree.given_text().unwrap_or(&EMPTY)
+    }
+
+    /// The tree, where it is one.
+    #[cfg(not(feature = "std"))]
+    fn tree(&self) -> Option<&Tree> {
+        match self.tree.given_text() {
+            Some(_) => None,
+            None => Some(&self.tree),
+        }
     }
 
     /// Checks that `text` is one JSON value and keeps it.
@@ -75,7 +94,7 @@ impl Json {
     /// ```
     pub fn parse(text: impl Into<Bytes>) -> Result<Json, Error> {
         let json = Json::from_body(text.into())?;
-        let mut scan = Scan::new(&json.text);
+        let mut scan = Scan::new(json.raw());
         match scan.value() {
             Some(_) if scan.rest_is_blank() => Ok(json),
             _ => Err(Error::decode("this is not JSON", json.as_text())),
@@ -85,10 +104,10 @@ impl Json {
     /// Is it JSON to the end? What the platform has decoded is.
     pub(crate) fn check(&self) -> Result<(), Error> {
         #[cfg(not(feature = "std"))]
-        if self.tree.is_some() {
+        if self.tree().is_some() {
             return Ok(());
         }
-        Json::parse(self.text.clone()).map(drop)
+        Json::parse(self.raw().clone()).map(drop)
     }
 
     /// Keeps a body that is going to be decoded by whoever uses it, so only what is plainly something else is
@@ -130,17 +149,15 @@ impl Json {
     /// ```
     pub fn into_bytes(self) -> Bytes {
         #[cfg(not(feature = "std"))]
-        if let Some(tree) = &self.tree {
-            return tree.text().clone();
-        }
+        return self.tree.text().clone();
+        #[cfg(feature = "std")]
         self.text
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         #[cfg(not(feature = "std"))]
-        if let Some(tree) = &self.tree {
-            return tree.text();
-        }
+        return self.tree.text();
+        #[cfg(feature = "std")]
         &self.text
     }
 
@@ -168,7 +185,7 @@ impl Json {
     /// assert_eq!(picobase::Json::int(-7).as_i64(), Some(-7));
     /// ```
     pub fn int(value: i64) -> Json {
-        Json::of(Bytes::from(value.to_string()))
+        Json::of(Bytes::from(crate::url::decimal(value)))
     }
 
     /// A string.
@@ -190,7 +207,7 @@ impl Json {
     /// ```
     pub fn array(items: impl IntoIterator<Item = Json>) -> Json {
         #[cfg(not(feature = "std"))]
-        return Json::of_tree(Tree::array(items.into_iter().collect()));
+        return Json { tree: Tree::array(items.into_iter().collect()) };
         #[cfg(feature = "std")]
         Json::write_array(items)
     }
@@ -216,7 +233,7 @@ impl Json {
     /// ```
     pub fn object<K: AsRef<str>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
         #[cfg(not(feature = "std"))]
-        return Json::of_tree(Tree::object(members.into_iter().map(|(k, v)| (k.as_ref().to_string(), v)).collect()));
+        return Json { tree: Tree::object(members.into_iter().map(|(k, v)| (k.as_ref().to_string(), v)).collect()) };
         #[cfg(feature = "std")]
         Json::write_object(members)
     }
@@ -245,7 +262,7 @@ impl Json {
     /// ```
     pub fn get(&self, name: &str) -> Option<Json> {
         #[cfg(not(feature = "std"))]
-        if let Some(tree) = &self.tree {
+        if let Some(tree) = self.tree() {
             return tree.get(name);
         }
         let mut found = None;
@@ -260,7 +277,7 @@ impl Json {
     /// The members of these names, found in one pass.
     pub(crate) fn peek<const N: usize>(&self, names: [&str; N]) -> [Option<Json>; N] {
         #[cfg(not(feature = "std"))]
-        if let Some(tree) = &self.tree {
+        if let Some(tree) = self.tree() {
             return names.map(|name| tree.get(name));
         }
         let mut found = names.map(|_| None);
@@ -278,7 +295,7 @@ impl Json {
     /// ```
     pub fn members(&self) -> Vec<(String, Json)> {
         #[cfg(not(feature = "std"))]
-        if let Some(tree) = &self.tree {
+        if let Some(tree) = self.tree() {
             return tree.members();
         }
         let mut out = Vec::new();
@@ -295,11 +312,11 @@ impl Json {
     /// ```
     pub fn items(&self) -> Vec<Json> {
         #[cfg(not(feature = "std"))]
-        if let Some(tree) = &self.tree {
+        if let Some(tree) = self.tree() {
             return tree.items();
         }
         let mut out = Vec::new();
-        let mut scan = Scan::new(&self.text);
+        let mut scan = Scan::new(self.raw());
         if !scan.eat(b'[') || scan.eat(b']') {
             return out;
         }
@@ -325,7 +342,7 @@ impl Json {
 
     /// [`as_str`](Self::as_str), without a copy where nothing is escaped.
     pub(crate) fn str(&self) -> Option<Cow<'_, str>> {
-        let text = self.text.trim_ascii();
+        let text = self.raw().trim_ascii();
         let inner = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
         Some(unescape(inner))
     }
@@ -378,7 +395,7 @@ impl Json {
     /// ```
     pub fn is_object(&self) -> bool {
         #[cfg(not(feature = "std"))]
-        if let Some(tree) = &self.tree {
+        if let Some(tree) = self.tree() {
             return tree.is_object();
         }
         self.as_text().trim_start().starts_with('{')
@@ -387,7 +404,7 @@ impl Json {
     /// Is this an array?
     #[cfg(not(feature = "std"))]
     fn is_array(&self) -> bool {
-        match &self.tree {
+        match self.tree() {
             Some(tree) => !tree.is_object(),
             None => self.as_text().trim_start().starts_with('['),
         }
@@ -424,11 +441,11 @@ impl Json {
     /// The same value without blanks, its strings escaped no more than they must be.
     pub(crate) fn compact(&self) -> Json {
         #[cfg(not(feature = "std"))]
-        if self.tree.is_some() {
+        if self.tree().is_some() {
             return self.clone();
         }
-        let mut out = String::with_capacity(self.text.len());
-        let mut scan = Scan::new(&self.text);
+        let mut out = String::with_capacity(self.raw().len());
+        let mut scan = Scan::new(self.raw());
         loop {
             scan.blanks();
             match scan.peek() {
@@ -448,10 +465,10 @@ impl Json {
     /// The same value with the members of its objects in the order of their names. With `fields` a server answers
     /// them in any order, another one each time.
     pub(crate) fn sorted(&self) -> Json {
-        let mut out = Vec::with_capacity(self.text.len());
+        let mut out = Vec::with_capacity(self.raw().len());
         self.push_sorted(&mut out);
         // Nothing was lost: the scanner has understood all of it, and there were no blanks.
-        if out.len() == self.text.len() { Json::of(Bytes::from(out)) } else { self.clone() }
+        if out.len() == self.raw().len() { Json::of(Bytes::from(out)) } else { self.clone() }
     }
 
     fn push_sorted(&self, out: &mut Vec<u8>) {
@@ -461,7 +478,7 @@ impl Json {
                 out.push(b',');
             }
         };
-        match self.text.first() {
+        match self.raw().first() {
             Some(b'{') => {
                 let mut members = Vec::new();
                 self.each_member(|key, value| members.push((key, value)));
@@ -484,7 +501,7 @@ impl Json {
                 }
                 out.push(b']');
             }
-            _ => out.extend_from_slice(&self.text),
+            _ => out.extend_from_slice(self.raw()),
         }
     }
 
@@ -497,7 +514,7 @@ impl Json {
         names: [&str; N],
     ) -> Option<(Json, Json, [Option<Json>; N])> {
         let (mut string, mut found) = (None, None);
-        Scan::new(&self.text).members(|key, scan| {
+        Scan::new(self.raw()).members(|key, scan| {
             if !key_is(key, outer) {
                 let value = scan.value()?;
                 if key_is(key, beside) {
@@ -522,7 +539,7 @@ impl Json {
 
     /// Calls `visit` with the raw key and the raw value of each member.
     fn each_member<'a>(&'a self, mut visit: impl FnMut(&'a [u8], &'a [u8])) {
-        Scan::new(&self.text).members(|key, scan| {
+        Scan::new(self.raw()).members(|key, scan| {
             visit(key, scan.value()?);
             Some(())
         });
@@ -536,14 +553,14 @@ impl Json {
 
     /// A part of this text; shares the buffer.
     fn slice(&self, part: &[u8]) -> Json {
-        Json::of(self.text.slice_ref(part))
+        Json::of(self.raw().slice_ref(part))
     }
 }
 
 /// Shows how long it is and no more: payloads can hold secrets.
 impl core::fmt::Debug for Json {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Json").field("bytes", &self.text.len()).finish_non_exhaustive()
+        f.debug_struct("Json").field("bytes", &self.raw().len()).finish_non_exhaustive()
     }
 }
 

@@ -56,7 +56,8 @@ fn session(op: u32, client: &Client, mut asked: Asked) {
         match op {
             op::SIGN_OUT => auth.sign_out().await,
             op::SET_SESSION => auth.set_session(adopted).await,
-            _ => auth.sync_from_store().await,
+            op::SYNC_SESSION => auth.sync_from_store().await,
+            _ => Err(unknown()),
         }
     }));
 }

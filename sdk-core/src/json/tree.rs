@@ -38,7 +38,7 @@ pub enum JsonView<'a> {
     Object(&'a [(String, Json)]),
 }
 
-/// A value that is no text, shared by its clones.
+/// A value, shared by its clones.
 #[derive(Clone)]
 pub(super) struct Tree {
     node: Rc<Node>,
@@ -46,11 +46,12 @@ pub(super) struct Tree {
 
 struct Node {
     kind: Kind,
-    /// Written when somebody asks.
+    /// What is no text is written when somebody asks.
     text: OnceCell<Bytes>,
 }
 
 enum Kind {
+    Text(Bytes),
     Host(Rc<dyn HostValue>),
     Array(Vec<Json>),
     Object(Vec<(String, Json)>),
@@ -69,8 +70,24 @@ impl Tree {
         Tree::new(Kind::Object(members))
     }
 
+    pub(super) fn of_text(text: Bytes) -> Tree {
+        Tree::new(Kind::Text(text))
+    }
+
+    /// The text that it was made of, where it was.
+    pub(super) fn given_text(&self) -> Option<&Bytes> {
+        match &self.node.kind {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     pub(super) fn text(&self) -> &Bytes {
+        if let Kind::Text(text) = &self.node.kind {
+            return text;
+        }
         self.node.text.get_or_init(|| match &self.node.kind {
+            Kind::Text(text) => text.clone(),
             Kind::Host(host) => Bytes::from(host.text()),
             Kind::Array(items) => {
                 let mut out = String::from("[");
@@ -98,7 +115,7 @@ impl Tree {
     pub(super) fn is_object(&self) -> bool {
         match &self.node.kind {
             Kind::Host(host) => host.items().is_none(),
-            Kind::Array(_) => false,
+            Kind::Array(_) | Kind::Text(_) => false,
             Kind::Object(_) => true,
         }
     }
@@ -106,7 +123,7 @@ impl Tree {
     pub(super) fn get(&self, name: &str) -> Option<Json> {
         match &self.node.kind {
             Kind::Host(host) => host.get(name),
-            Kind::Array(_) => None,
+            Kind::Array(_) | Kind::Text(_) => None,
             Kind::Object(members) => members.iter().rfind(|(key, _)| key == name).map(|(_, value)| value.clone()),
         }
     }
@@ -115,23 +132,15 @@ impl Tree {
         match &self.node.kind {
             Kind::Host(host) => host.items().unwrap_or_default(),
             Kind::Array(items) => items.clone(),
-            Kind::Object(_) => Vec::new(),
+            Kind::Object(_) | Kind::Text(_) => Vec::new(),
         }
     }
 
     pub(super) fn members(&self) -> Vec<(String, Json)> {
         match &self.node.kind {
             Kind::Host(host) => host.members(),
-            Kind::Array(_) => Vec::new(),
+            Kind::Array(_) | Kind::Text(_) => Vec::new(),
             Kind::Object(members) => members.clone(),
-        }
-    }
-
-    fn view(&self) -> JsonView<'_> {
-        match &self.node.kind {
-            Kind::Host(host) => JsonView::Host(host.handle()),
-            Kind::Array(items) => JsonView::Array(items),
-            Kind::Object(members) => JsonView::Object(members),
         }
     }
 }
@@ -146,14 +155,16 @@ fn comma(out: &mut String, next: &str) {
 impl Json {
     /// A value of the host.
     pub fn host(value: Rc<dyn HostValue>) -> Json {
-        Json::of_tree(Tree::new(Kind::Host(value)))
+        Json { tree: Tree::new(Kind::Host(value)) }
     }
 
     /// What it is made of.
     pub fn view(&self) -> JsonView<'_> {
-        match &self.tree {
-            Some(tree) => tree.view(),
-            None => JsonView::Text(self.as_text()),
+        match &self.tree.node.kind {
+            Kind::Text(_) => JsonView::Text(self.as_text()),
+            Kind::Host(host) => JsonView::Host(host.handle()),
+            Kind::Array(items) => JsonView::Array(items),
+            Kind::Object(members) => JsonView::Object(members),
         }
     }
 }

@@ -178,7 +178,7 @@ impl Watch {
         }
         // Without the filter, or nothing would be heard of what no longer passes it. The topic completes the fields by
         // those that tell versions apart.
-        let topic = Topic::new(&alloc::format!("{}/*", query.param("c")), heard, query.headers.clone())?;
+        let topic = Topic::new(&[query.param("c"), "/*"].concat(), heard, query.headers.clone())?;
         let shuffled = topic.shuffles();
         let mut plain = query.clone();
         plain.query = topic.query.clone();

@@ -155,7 +155,7 @@ fn moment(ms: u64) -> String {
 
 fn conjunction(filter: Option<&str>, more: &str) -> String {
     match filter {
-        Some(filter) if !filter.trim().is_empty() => alloc::format!("({filter}) && ({more})"),
+        Some(filter) if !filter.trim().is_empty() => ["(", filter, ") && (", more, ")"].concat(),
         _ => more.to_string(),
     }
 }

@@ -40,7 +40,7 @@ function chromium(): string {
 const shared = ["test/{vectors,scenarios,leaks}/**/*.test.ts"];
 
 export default defineConfig({
-  server: { fs: { allow: [here(".."), root] } },
+  server: { fs: { allow: [here(".."), root, process.env.PICOBASE_WASM ?? root] } },
   test: {
     globalSetup: here("test/support/setup.ts"),
     testTimeout: 30_000,

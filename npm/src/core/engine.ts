@@ -64,6 +64,8 @@ interface Running {
 const longest = 2 ** 31 - 1;
 /** How long is waited for the body of an error. */
 const errorBody = 5000;
+/** What the module wants to know of the head of an answer. */
+const heads = ["retry-after", "location", "content-length", "content-type"];
 /** How often an upload that nobody can watch counts as being under way. */
 const blindTick = 5000;
 
@@ -170,37 +172,35 @@ class WasmEngine implements Engine {
     const id = ++this.#last;
     args = watched(op, args);
     return new Promise<T>((resolve, reject) => {
-      let timer: unknown;
-      const over = () => {
-        signal?.removeEventListener("abort", abort);
-        if (timer) this.#world.clearTimeout(timer);
-      };
-      const end = (error: PicoBaseError) => {
-        over();
-        // Told at once, also where it has not begun.
-        if (this.#running.delete(id) && this.#exports && ref.id) this.#enter((module) => module.cancel(id));
-        reject(error);
-      };
-      const abort = () => end(cancelled(signal!.reason));
-      if (signal?.aborted) return abort();
-      signal?.addEventListener("abort", abort);
-      if (timeout && untimed.has(op) && timeout < longest) {
-        timer = this.#world.setTimeout(() => end(new PicoBaseError({
-          kind: "Timeout", message: "the deadline passed", fix: "Try again, or give the call more time with `timeout`.",
-        })), timeout);
+      const running: Running = { op, ref, onEvent: options.onEvent, resolve, reject };
+      const timed = timeout && untimed.has(op) && timeout < longest;
+      if (signal || timed) {
+        let timer: unknown;
+        const over = () => {
+          signal?.removeEventListener("abort", abort);
+          if (timer) this.#world.clearTimeout(timer);
+        };
+        const end = (error: PicoBaseError) => {
+          over();
+          // Told at once, also where it has not begun.
+          if (this.#running.delete(id) && this.#exports && ref.id) this.#enter((module) => module.cancel(id));
+          reject(error);
+        };
+        const abort = () => end(cancelled(signal!.reason));
+        if (signal?.aborted) return abort();
+        signal?.addEventListener("abort", abort);
+        if (timed) {
+          timer = this.#world.setTimeout(() => end(new PicoBaseError({
+            kind: "Timeout", message: "the deadline passed", fix: "Try again, or give the call more time with `timeout`.",
+          })), timeout);
+        }
+        running.resolve = (value) => (over(), resolve(value));
+        running.reject = (error) => (over(), reject(error));
       }
-      this.#running.set(id, {
-        op, ref, onEvent: options.onEvent,
-        resolve: (value) => (over(), resolve(value)),
-        reject: (error) => (over(), reject(error)),
-      });
+      this.#running.set(id, running);
       this.#when(ref, (error) => {
-        const running = this.#running.get(id);
-        if (!running) return;
-        if (error) {
-          this.#running.delete(id);
-          running.reject(error);
-        } else this.#start(op, id, ref, args, options);
+        if (!error) this.#start(op, id, ref, args, options);
+        else if (this.#running.delete(id)) running.reject(error);
       });
     });
   }
@@ -309,10 +309,12 @@ class WasmEngine implements Engine {
       // Ended while it waited for its turn.
       if (id && !this.#running.has(id)) return;
       const limit = timeout == null ? null : timeout == Infinity ? 0 : Math.max(0, Math.round(timeout));
-      const [ptr, length] = this.#write((writer) => {
-        for (const value of [limit, headers, query, ...args]) writer.put(value);
-      });
-      module[start](op, id, ref.id, ptr, length);
+      const writer = this.#writer.begin();
+      writer.put(limit);
+      writer.put(headers);
+      writer.put(query);
+      for (const value of args) writer.put(value);
+      module[start](op, id, ref.id, this.#write(writer), writer.length);
     });
   }
 
@@ -351,14 +353,11 @@ class WasmEngine implements Engine {
     this.#running.clear();
   }
 
-  /** Writes into memory of the module. */
-  #write(put: (writer: Writer) => void): [ptr: number, length: number] {
-    const writer = this.#writer;
-    writer.length = 0;
-    put(writer);
-    const ptr = this.#exports!.reserve(writer.length);
-    this.#memory(ptr, writer.length).set(writer.bytes.subarray(0, writer.length));
-    return [ptr, writer.length];
+  /** Puts what was written into memory of the module. */
+  #write({ bytes, length }: Writer): number {
+    const ptr = this.#exports!.reserve(length);
+    this.#memory(ptr, length).set(bytes.subarray(0, length));
+    return ptr;
   }
 
   #bytes = new Uint8Array();
@@ -519,61 +518,65 @@ class WasmEngine implements Engine {
   #complete(id: number, put?: (writer: Writer) => void): void {
     if (!this.#effects.delete(id)) return;
     this.#enter((module) => {
-      const [ptr, length] = this.#write((writer) => put?.(writer));
-      module.complete(id, ptr, length);
+      const writer = this.#writer.begin();
+      put?.(writer);
+      module.complete(id, this.#write(writer), writer.length);
     });
   }
 
   async #fetch(id: number, [method, url, headers, reading, body]: any[]): Promise<void> {
-    const abort = new AbortController();
+    const abort = this.#transport.controller?.() ?? new AbortController();
     const stop = () => abort.abort();
     this.#effects.set(id, stop);
     let tick: any;
-    const put = await (async () => {
-      try {
-        const request: HttpRequest = { method, url, headers, body: bodyOf(body), signal: abort.signal };
-        if (body?.[1] || body?.[2]) {
-          const tracked = trackedOf(body);
-          const note = (sent: number) => this.#effects.has(id) && this.#exports!.progress(id, sent);
-          let ticks = 0;
-          // Of a stream that was begun nothing may be sent again: what is left of it would pass for the whole.
-          const once = [body[2], ...(body[1] ?? []).map((file: any) => file[3])].some((data) => data && isStream(untracked(data)));
-          if (this.#watches || (tracked && !this.#blind) || (once && !this.#platform.isBrowser)) {
-            request.onProgress = (sent, total) => note(sent) !== false && safely(() => tracked?.(sent, total));
-          } else {
-            tick = setInterval(() => note(++ticks), blindTick);
-            // Pages read a stream to its end before they send it.
-            if (once) note(++ticks);
-          }
-        }
-        const response = await this.#transport(request);
-        const { status } = response;
-        const head = ["retry-after", "location", "content-length", "content-type"].flatMap((name) => {
-          const value = response.header(name);
-          return value == null ? [] : [name, value];
-        });
-        let answer: (writer: Writer) => void;
-        if (reading == 2 && status < 300) {
-          const stream = new Body(response.stream(), stop);
-          answer = (writer) => writer.put(stream);
-        } else {
-          const text = response.text();
-          answer = valueOf(status < 300 ? await text : await this.#soon(text), !reading && status < 300);
-        }
-        return (writer: Writer) => {
-          writer.put(status);
-          writer.put(head);
-          answer(writer);
-        };
-      } catch (error: any) {
-        const failure = error instanceof TransportFailure ? error.failure : "broken";
-        return (writer: Writer) => {
-          for (const value of [null, failure, `${error?.message ?? error}`]) writer.put(value);
-        };
+    let put: (writer: Writer) => void;
+    try {
+      const request: HttpRequest = { method, url, headers, body: bodyOf(body), signal: abort.signal };
+      if (body?.[1] || body?.[2]) tick = this.#watch(id, request, body);
+      const response = await this.#transport(request);
+      const { status } = response;
+      const head: string[] = [];
+      for (const name of heads) {
+        const value = response.header(name);
+        if (value != null) head.push(name, value);
       }
-    })();
-    clearInterval(tick);
+      let answer: (writer: Writer) => void;
+      if (reading == 2 && status < 300) {
+        const stream = new Body(response.stream(), stop);
+        answer = (writer) => writer.put(stream);
+      } else {
+        const text = response.text();
+        answer = valueOf(status < 300 ? await text : await this.#soon(text), !reading && status < 300);
+      }
+      put = (writer) => {
+        writer.put(status);
+        writer.put(head);
+        answer(writer);
+      };
+    } catch (error: any) {
+      const failure = error instanceof TransportFailure ? error.failure : "broken";
+      put = (writer) => {
+        for (const value of [null, failure, `${error?.message ?? error}`]) writer.put(value);
+      };
+    }
+    if (tick) clearInterval(tick);
     this.#complete(id, put);
+  }
+
+  /** Tells the module, and who wants to know, how an upload goes out. Where nobody can see it a timer says that it does. */
+  #watch(id: number, request: HttpRequest, body: any[]): any {
+    const tracked = trackedOf(body);
+    const note = (sent: number) => this.#effects.has(id) && this.#exports!.progress(id, sent);
+    let ticks = 0;
+    // Of a stream that was begun nothing may be sent again: what is left of it would pass for the whole.
+    const once = [body[2], ...(body[1] ?? []).map((file: any) => file[3])].some((data) => data && isStream(untracked(data)));
+    if (this.#watches || (tracked && !this.#blind) || (once && !this.#platform.isBrowser)) {
+      request.onProgress = (sent, total) => note(sent) !== false && safely(() => tracked?.(sent, total));
+      return;
+    }
+    // Pages read a stream to its end before they send it.
+    if (once) note(++ticks);
+    return setInterval(() => note(++ticks), blindTick);
   }
 
   /** The body of an error: one that breaks off, or does not end, is still that error. */
@@ -626,9 +629,9 @@ function bodyOf(body: any): HttpRequest["body"] {
 
 /** The arguments, the first file of an upload with the function that watches it. */
 function watched(op: Op, args: any[]): unknown[] {
-  const at = op == Op.Create ? 2 : op == Op.Update ? 3 : -1;
-  const progress = args[at + 2];
-  const [first, ...rest] = args[at] ?? [];
+  const at = op == Op.Create ? 2 : op == Op.Update ? 3 : 0;
+  const progress = at && args[at + 2];
+  const [first, ...rest] = (progress && args[at]) || [];
   if (typeof progress != "function" || !first) return args;
   const [field, name, type, data] = first;
   return [...args.slice(0, at), [[field, name, type, new Tracked(data, progress)], ...rest], ...args.slice(at + 1, at + 2)];

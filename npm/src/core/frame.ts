@@ -67,6 +67,12 @@ export class Writer {
     this.#handles = handles;
   }
 
+  /** Itself, empty. */
+  begin(): this {
+    this.length = 0;
+    return this;
+  }
+
   #room(more: number): void {
     if (this.length + more > this.bytes.length) {
       const larger = new Uint8Array((this.length + more) * 2);
@@ -156,6 +162,11 @@ export function read(bytes: Uint8Array, handles: Handles): any[] {
     const length = size();
     return bytes.subarray(at, (at += length));
   };
+  const list = (): any[] => {
+    const values = [];
+    for (let left = size(); left--; ) values.push(value());
+    return values;
+  };
   const value = (): any => {
     switch (bytes[at++]) {
       case 1:
@@ -165,7 +176,7 @@ export function read(bytes: Uint8Array, handles: Handles): any[] {
       case 3:
         return decoder.decode(piece());
       case 5:
-        return Array.from({ length: size() }, value);
+        return list();
       case 6:
         return handles.get(size());
       case 7:

@@ -44,7 +44,11 @@ export class TransportFailure extends Error {
 }
 
 /** Sends requests. Rejects with a {@link TransportFailure}; when the signal aborts, with anything. */
-export type Transport = (request: HttpRequest) => Promise<HttpResponse>;
+export interface Transport {
+  (request: HttpRequest): Promise<HttpResponse>;
+  /** Makes what ends a request, where that can be less than an AbortController. */
+  controller?(): { readonly signal: AbortSignal; abort(): void };
+}
 
 /** `core` is needed by all, `more` by what few pages need at once, `realtime` by subscriptions and live queries. */
 export type ModuleName = "core" | "more" | "realtime";

@@ -160,6 +160,7 @@ pub(crate) fn create(args: &mut Args) -> Result<Frame, Error> {
 }
 
 /// A client with a session of its own.
+#[expect(clippy::arc_with_non_send_sync, reason = "the core takes an Arc on every platform; here is one thread")]
 pub(crate) fn with_session(parent: &Client, args: &mut Args) -> Frame {
     let (token, record) = (args.some(), args.json());
     let source = match (args.next(), token) {

@@ -111,7 +111,9 @@ describe.concurrent("other ways", () => {
   it("password and one-time password, as two factors", async ({ world }) => {
     const client = world.client();
     const secured = client.collection("secured");
-    const email = "secured@example.com";
+    const email = address("secured");
+    const root = await world.superuser();
+    await root.collection("secured").create({ email, password, passwordConfirm: password, verified: true });
     const { mfaId } = await failure(secured.authWithPassword(email, password));
     const { otpId } = await secured.requestOTP(email);
     const { otp } = await mail(email);

@@ -148,9 +148,11 @@ C5ZFBsteJECO7H65OL7Qz0/+8RnIFGpjXGpwHY4yy7HdtD7QPh8nixvY
     expect(other.authStore.record!.id).toBe(id);
     other.close();
     const secured = client.collection("secured");
-    const { mfaId } = await failure(secured.authWithPassword("secured@example.com", password));
-    const { otpId } = await secured.requestOTP("secured@example.com");
-    await secured.authWithOTP(otpId, (await mail("secured@example.com")).otp, { mfaId: mfaId! });
+    const careful = `${unique("secured")}@example.com`;
+    await root.collection("secured").create({ email: careful, password, passwordConfirm: password, verified: true });
+    const { mfaId } = await failure(secured.authWithPassword(careful, password));
+    const { otpId } = await secured.requestOTP(careful);
+    await secured.authWithOTP(otpId, (await mail(careful)).otp, { mfaId: mfaId! });
     const { record } = await users.authWithOAuth2({
       provider: "oidc",
       urlCallback: (url: string) => void fetch(`${url}&login_hint=${unique("o")}@example.com`, { mode: "no-cors" }).catch(() => {}),

@@ -20,7 +20,7 @@ async function bytes(): Promise<BufferSource> {
 export type Pure = (topic: string, given: unknown) => any;
 
 export async function loadPure(): Promise<Pure> {
-  let told: { ok: boolean; text: string } | undefined;
+  const told: { ok: boolean; text: string }[] = [];
   let memory: WebAssembly.Memory;
   const nothing = () => 0;
   const imports = {
@@ -32,7 +32,7 @@ export async function loadPure(): Promise<Pure> {
     ask: nothing,
     release: nothing,
     tell(what: number, _id: number, ptr: number, len: number) {
-      told = { ok: what === 0, text: new TextDecoder().decode(new Uint8Array(memory.buffer, ptr, len)) };
+      told.push({ ok: what === 0, text: new TextDecoder().decode(new Uint8Array(memory.buffer, ptr, len)) });
     },
   };
   const { instance } = await WebAssembly.instantiate(await bytes(), { pb: imports });
@@ -42,10 +42,10 @@ export async function loadPure(): Promise<Pure> {
     const written = new TextEncoder().encode(JSON.stringify({ topic, in: given }));
     const ptr = reserve(written.length) >>> 0;
     new Uint8Array(memory.buffer).set(written, ptr);
-    told = undefined;
     pure(ptr, written.length);
-    if (!told?.ok) throw new Error(`the module knows no topic ${topic}`);
-    const out = JSON.parse(told.text);
+    const answer = told.pop();
+    if (!answer?.ok) throw new Error(`the module knows no topic ${topic}`);
+    const out = JSON.parse(answer.text);
     if (out.error) throw Object.assign(new Error(out.error.message), out.error);
     return out;
   };

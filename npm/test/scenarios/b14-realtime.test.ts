@@ -69,6 +69,27 @@ describe.concurrent("subscriptions", () => {
     await until(async () => (await submits()).at(-1)!.length === 0 || (await proxy.stats()).in_flight === 0);
   });
 
+  it("who reads an iterable too slowly is told how much was lost, and gets the newest", async ({ world }) => {
+    const client = world.client();
+    const posts = client.collection("posts");
+    const title = unique("slow");
+    const filter = client.filter("title = {:title}", { title });
+    const events = client.realtime.events("posts/*", { filter, queueMax: 2 });
+    const first = events.next();
+    await until(() => client.realtime.isConnected);
+    await sleep(200);
+    const heard: unknown[] = [];
+    await posts.subscribe("*", (event) => heard.push(event), { filter });
+    for (let n = 0; n < 6; n++) await posts.create({ title, n });
+    await until(() => heard.length === 6);
+    const next = async () => (await events.next()).value as any;
+    expect(((await first).value as any).record.n).toBe(0);
+    expect(await next()).toEqual({ action: "lagged", missed: 3 });
+    expect([(await next()).record.n, (await next()).record.n]).toEqual([4, 5]);
+    await events.return();
+    expect(await events.next()).toEqual({ done: true, value: undefined });
+  });
+
   it("a topic's own filter, expansion and fields", async ({ world }) => {
     const author = await world.user();
     const posts = author.collection("posts");

@@ -92,6 +92,11 @@ export class Sent {
     // A Response refuses some of what a server may send.
     const lower = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
     Object.defineProperty(response, "headers", { value: { get: (name: string) => lower[name.toLowerCase()] ?? null } });
+    // A browser reads it elsewhere, in a time of its own; here it is there at once.
+    if (!(body instanceof ReadableStream)) {
+      const text = empty || !body ? "" : new TextDecoder("utf-8", { ignoreBOM: false }).decode(body as Uint8Array);
+      Object.defineProperty(response, "text", { value: async () => text });
+    }
     this.#answer(response);
   }
 

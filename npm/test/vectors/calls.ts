@@ -105,7 +105,7 @@ export function errors(given: any, wanted: any): Promise<unknown> {
           return shown(error, wanted, sent === call.url ? error.url : (error.url?.replace(/\?.*/, "") ?? null), url);
         },
       );
-      await clock.rest();
+      await clock.until(() => script.requests[0]?.over);
       for (let n = 0; n < 4; n++) await clock.goTo(clock.now + 30_000);
       return doing;
     },
@@ -168,7 +168,7 @@ export function retry_policy({ method, safe, outcome, replayable, bytes_taken }:
     const hasBody = !["GET", "HEAD", "DELETE"].includes(method);
     const body = !hasBody ? undefined : replayable ? new Blob([piece]) : stream();
     const call = client.send("/api/one", { method, body, safe }).catch(() => {});
-    await clock.rest();
+    await clock.until(() => script.requests[0]);
     const first = script.requests[0]!;
     if (bytes_taken) await new Response(first.init.body as BodyInit).arrayBuffer();
     if (kind === "status") first.answer(+status, status === "200" ? "{}" : "");

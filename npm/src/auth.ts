@@ -73,10 +73,16 @@ export interface AuthMethods {
 
 /** The methods of PocketBase's collections that are about signing in; {@link Auth} has shorter names beside them. */
 export abstract class RecordAuth<M = RecordModel> {
-  /** The collection's name, or its id. */
-  abstract readonly name: string;
   /** @internal */
-  abstract readonly client: Client<any>;
+  readonly client: Client<any>;
+  /** The collection's name, or its id. */
+  readonly name: string;
+
+  /** @internal */
+  constructor(client: Client<any>, name: string) {
+    this.client = client;
+    this.name = name;
+  }
 
   /** How one may sign in to this collection: password, OTP, MFA, OAuth2 providers. */
   listAuthMethods(options?: CallOptions): Promise<AuthMethods> {
@@ -222,18 +228,6 @@ async function done(call: Promise<unknown>): Promise<true> {
 
 /** Sign-up, sign-in and the session, for one auth collection: `client.auth`, and `auth` of each collection. */
 export class Auth<M = RecordModel> extends RecordAuth<M> {
-  /** The collection's name, or its id. */
-  readonly name: string;
-  /** @internal */
-  readonly client: Client<any>;
-
-  /** @internal */
-  constructor(client: Client<any>, name: string | null) {
-    super();
-    this.client = client;
-    this.name = name ?? client.options.authCollection ?? "users";
-  }
-
   /** The same as {@link RecordAuth.authWithPassword}. */
   signIn<T = M>(identity: string, password: string, options?: PasswordOptions): Promise<Session<T>> {
     return this.authWithPassword(identity, password, options);

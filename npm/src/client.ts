@@ -161,7 +161,7 @@ export class Client<S = AnySchema> {
     this.engine = engine;
     this.options = options;
     this.authStore = new AuthStore(this, session);
-    this.auth = new Auth(this, null);
+    this.auth = new Auth(this, options.authCollection ?? "users");
     this.storage = new Storage(this);
     this.realtime = new Realtime(this);
     this.ref = make((told) => {

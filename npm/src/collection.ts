@@ -1,6 +1,5 @@
 /** The records of a collection. */
 import { Auth, RecordAuth } from "./auth.js";
-import type { Client } from "./client.js";
 import { type Body, split } from "./body.js";
 import { Op } from "./core/ops.js";
 import { watcherOf } from "./options.js";
@@ -29,18 +28,6 @@ import type {
  * ```
  */
 export class Collection<M = RecordModel> extends RecordAuth<M> {
-  /** The collection's name, or its id. */
-  readonly name: string;
-  /** @internal */
-  readonly client: Client<any>;
-
-  /** @internal */
-  constructor(client: Client<any>, name: string) {
-    super();
-    this.client = client;
-    this.name = name;
-  }
-
   /** Signing in to this collection, if it is one for users. */
   get auth(): Auth<M> {
     return new Auth(this.client, this.name);

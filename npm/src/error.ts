@@ -140,10 +140,28 @@ export class PicoBaseError extends Error {
 }
 
 /**
- * Throws an error of the facade's own making.
+ * An error of the package's own making.
+ *
+ * @internal
+ */
+export function problem(kind: ErrorKind, message: string, fix: string, cause?: unknown): PicoBaseError {
+  return new PicoBaseError({ kind, message, fix, cause });
+}
+
+/**
+ * Throws one.
  *
  * @internal
  */
 export function fail(kind: ErrorKind, message: string, fix: string): never {
-  throw new PicoBaseError({ kind, message, fix });
+  throw problem(kind, message, fix);
+}
+
+/**
+ * What anything that was thrown says.
+ *
+ * @internal
+ */
+export function textOf(error: any): string {
+  return `${error?.message ?? error}`;
 }

@@ -2,10 +2,14 @@
  * How values are written where they cross into the module and out of it. The table of tags stands in
  * `bindings-wasm/src/frame.rs`, the other side.
  */
+import { isFile } from "../body.js";
 
-/** JSON text that is to be a value on the other side. */
-export class JsonText {
-  constructor(readonly text: string) {}
+/** What is written under a tag of its own: 6 an object as a handle, whatever it is; 7 JSON text; 9 bytes by value. */
+export class Tagged {
+  constructor(
+    readonly tag: 6 | 7 | 9,
+    readonly content: any,
+  ) {}
 }
 
 /** The body of an answer that is read as it comes. It is given up when the module lets go of it, unless somebody took it. */
@@ -30,127 +34,104 @@ const utf8 = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Values of JavaScript that the module holds, by number. */
-export class Handles {
-  #values: unknown[] = [,];
-  #free: number[] = [];
+export class Handles extends Map<number, any> {
+  #last = 0;
 
   add(value: unknown): number {
-    const handle = this.#free.pop() ?? this.#values.length;
-    this.#values[handle] = value;
-    return handle;
-  }
-
-  get(handle: number): any {
-    return this.#values[handle];
+    this.set(++this.#last, value);
+    return this.#last;
   }
 
   /** Forgets it. */
   release(handle: number): void {
-    const value = this.#values[handle];
-    this.#values[handle] = undefined;
-    this.#free.push(handle);
+    const value = this.get(handle);
+    this.delete(handle);
     if (value instanceof Body && !value.taken) value.abort();
-  }
-
-  get size(): number {
-    return this.#values.length - 1 - this.#free.length;
-  }
-}
-
-/** Writes values. Used again and again, so that nothing is allocated for most calls. */
-export class Writer {
-  bytes = new Uint8Array(1024);
-  length = 0;
-  readonly #handles: Handles;
-
-  constructor(handles: Handles) {
-    this.#handles = handles;
-  }
-
-  /** Itself, empty. */
-  begin(): this {
-    this.length = 0;
-    return this;
-  }
-
-  #room(more: number): void {
-    if (this.length + more > this.bytes.length) {
-      const larger = new Uint8Array((this.length + more) * 2);
-      larger.set(this.bytes);
-      this.bytes = larger;
-    }
-  }
-
-  #tag(tag: number, number?: number): void {
-    this.#room(5);
-    this.bytes[this.length++] = tag;
-    if (number != null) for (let i = 0; i < 4; i++) this.bytes[this.length++] = number >>> (8 * i);
-  }
-
-  #float(value: number): void {
-    this.#room(8);
-    new DataView(this.bytes.buffer).setFloat64(this.length, value, true);
-    this.length += 8;
-  }
-
-  #text(tag: number, text: string): void {
-    this.#room(5 + text.length * 3);
-    const { written } = utf8.encodeInto(text, this.bytes.subarray(this.length + 5));
-    this.#tag(tag, written);
-    this.length += written;
-  }
-
-  /** Any value; `json`: lists are JSON too and cross as handles. */
-  put(value: any, json?: boolean): void {
-    const type = typeof value;
-    if (value == null) this.#tag(0);
-    else if (type == "string") this.#text(3, value);
-    else if (type == "number") this.#text(4, `${value}`);
-    else if (type == "boolean") this.#tag(value ? 1 : 2);
-    else if (value instanceof JsonText) this.#text(7, value.text);
-    else if (!json && Array.isArray(value)) this.list(value);
-    else if (!json && value instanceof Date) {
-      this.#tag(8);
-      this.#float(+value);
-    } else if (!json && isSource(value)) {
-      const data = value instanceof Tracked ? value.data : value;
-      this.#tag(12, this.#handles.add(value));
-      this.#float(data.size ?? data.byteLength ?? -1);
-      this.#room(1);
-      this.bytes[this.length++] = +!isStream(data);
-    } else this.#tag(6, this.#handles.add(value));
-  }
-
-  /** A list of values. */
-  list(values: any[], json?: boolean): void {
-    this.#tag(5, values.length);
-    for (const value of values) this.put(value, json);
-  }
-
-  /** Bytes as they are. */
-  raw(bytes: Uint8Array): void {
-    this.#tag(9, bytes.length);
-    this.#room(bytes.length);
-    this.bytes.set(bytes, this.length);
-    this.length += bytes.length;
   }
 }
 
 /** Can it be read only once? */
 export const isStream = (data: any): boolean => data instanceof Body || "getReader" in data || Symbol.asyncIterator in data;
 
-/** Bytes that the platform sends itself: files, streams, forms. */
-function isSource(value: any): boolean {
-  return (
-    value instanceof Tracked ||
-    value instanceof Body ||
-    value instanceof ArrayBuffer ||
-    ArrayBuffer.isView(value) ||
-    "arrayBuffer" in value ||
-    "getReader" in value ||
-    Symbol.asyncIterator in value ||
-    (typeof FormData != "undefined" && value instanceof FormData)
-  );
+/** A value within JSON: all but strings, numbers and the like cross as handles, lists and dates too. */
+export const json = (value: unknown): unknown => (value === Object(value) ? new Tagged(6, value) : value);
+
+/**
+ * Makes what writes values. Its memory is used again and again, so that nothing is allocated for most calls: what it
+ * returns holds until the next time. `head` bytes stay free at the beginning; the length of the rest is written there.
+ */
+export function writerTo(handles: Handles): (values: unknown[], head?: 4) => Uint8Array {
+  let bytes = new Uint8Array(1024);
+  let length = 0;
+
+  const room = (more: number) => {
+    if (length + more <= bytes.length) return;
+    const larger = new Uint8Array((length + more) * 2);
+    larger.set(bytes);
+    bytes = larger;
+  };
+  const byte = (value: number) => {
+    // Also for a number that may follow.
+    room(5);
+    bytes[length++] = value;
+  };
+  const number = (value: number) => {
+    for (let bit = 0; bit < 32; bit += 8) bytes[length++] = value >>> bit;
+  };
+  const float = (value: number) => raw(new Uint8Array(Float64Array.of(value).buffer));
+  const raw = (more: Uint8Array) => {
+    room(more.length);
+    bytes.set(more, length);
+    length += more.length;
+  };
+  const tagged = (tag: number, value: number) => {
+    byte(tag);
+    number(value);
+  };
+  const text = (tag: number, text: string) => {
+    room(5 + text.length * 3);
+    const { written } = utf8.encodeInto(text, bytes.subarray(length + 5));
+    tagged(tag, written);
+    length += written;
+  };
+  const put = (value: any): void => {
+    const type = typeof value;
+    if (value == null) byte(0);
+    else if (type == "boolean") byte(value ? 1 : 2);
+    else if (type == "string") text(3, value);
+    else if (type == "number") text(4, `${value}`);
+    else if (value instanceof Tagged) {
+      const { tag, content } = value;
+      if (tag == 6) tagged(6, handles.add(content));
+      else if (tag == 7) text(7, content);
+      else {
+        tagged(9, content.length);
+        raw(content);
+      }
+    } else if (Array.isArray(value)) {
+      tagged(5, value.length);
+      for (const item of value) put(item);
+    } else if (value instanceof Date) {
+      byte(8);
+      float(+value);
+    } else if (value instanceof Tracked || value instanceof Body || value instanceof FormData || isFile(value)) {
+      // Bytes that the platform sends itself: files, streams, forms.
+      const data: any = value instanceof Tracked ? value.data : value;
+      tagged(12, handles.add(value));
+      float(data.size ?? data.byteLength ?? -1);
+      byte(+!isStream(data));
+    } else tagged(6, handles.add(value));
+  };
+  return (values, head) => {
+    length = head ?? 0;
+    for (const value of values) put(value);
+    const end = length;
+    if (head) {
+      length = 0;
+      number(end - head);
+    }
+    return bytes.subarray(0, end);
+  };
 }
 
 /** Reads the values that the module wrote. */
@@ -174,13 +155,13 @@ export function read(bytes: Uint8Array, handles: Handles): any[] {
       case 2:
         return false;
       case 3:
-        return decoder.decode(piece());
+        return decode(piece());
       case 5:
         return list();
       case 6:
         return handles.get(size());
       case 7:
-        return JSON.parse(decoder.decode(piece()));
+        return JSON.parse(decode(piece()));
       case 9:
         return piece().slice();
       case 10:
@@ -197,4 +178,4 @@ export function read(bytes: Uint8Array, handles: Handles): any[] {
 }
 
 /** The text in memory. */
-export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
+export const decode = (bytes: Uint8Array): string => decoder.decode(bytes);

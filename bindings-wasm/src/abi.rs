@@ -117,13 +117,13 @@ pub(crate) fn release(handle: u32) {
     unsafe { js_release(handle) }
 }
 
-/// Memory that JavaScript writes into. It passes it back with the next call.
+/// Memory that JavaScript writes into. It passes it back with the next call. None for nothing: nobody would free it.
 #[unsafe(no_mangle)]
 extern "C" fn reserve(len: usize) -> *mut u8 {
-    match Layout::from_size_align(len.max(1), 1) {
+    match Layout::from_size_align(len, 1) {
         // SAFETY: the size is not zero.
-        Ok(layout) => unsafe { alloc(layout) },
-        Err(_) => core::ptr::null_mut(),
+        Ok(layout) if len > 0 => unsafe { alloc(layout) },
+        _ => core::ptr::null_mut(),
     }
 }
 

@@ -30,6 +30,8 @@ struct Entry {
     _listener: AuthListener,
     /// The job that tells the states of its stream.
     watch: Option<u32>,
+    /// How often its page was looked at or hidden.
+    looks: u32,
 }
 
 impl Clients {
@@ -43,6 +45,13 @@ impl Clients {
             Some(entry) => entry.watch.replace(job).is_none(),
             None => false,
         }
+    }
+
+    /// How often the client's page was looked at or hidden, this time included where it was.
+    pub(crate) fn looks(&mut self, id: u32, more: u32) -> Option<u32> {
+        let entry = self.all.iter_mut().find(|entry| entry.id == id)?;
+        entry.looks = entry.looks.wrapping_add(more);
+        Some(entry.looks)
     }
 }
 
@@ -62,10 +71,16 @@ pub(crate) fn close(id: u32) {
     }
 }
 
+/// A number that no client has, one that is positive for JavaScript too.
 fn next_id() -> u32 {
     with(|executor| {
-        executor.clients.last = executor.clients.last.wrapping_add(1);
-        executor.clients.last
+        let clients = &mut executor.clients;
+        loop {
+            clients.last = clients.last % (i32::MAX as u32) + 1;
+            if clients.all.iter().all(|entry| entry.id != clients.last) {
+                return clients.last;
+            }
+        }
     })
 }
 
@@ -80,7 +95,7 @@ fn keep(id: u32, client: Client) {
         }
         abi::tell(Tell::Notice, id, out.bytes());
     });
-    with(|executor| executor.clients.all.push(Entry { id, client, _listener: listener, watch: None }));
+    with(|executor| executor.clients.all.push(Entry { id, client, _listener: listener, watch: None, looks: 0 }));
 }
 
 /// A session as a list: token, record, end.

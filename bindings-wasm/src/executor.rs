@@ -51,8 +51,6 @@ pub(crate) struct Executor {
     last_effect: u32,
     pub(crate) clients: clients::Clients,
     pub(crate) walks: Walks,
-    /// How often the page was looked at or hidden.
-    pub(crate) looks: u32,
 }
 
 /// Numbers of jobs begin here; those of operations come from JavaScript and are smaller.
@@ -69,7 +67,6 @@ impl Executor {
             last_effect: 0,
             clients: clients::Clients::new(),
             walks: Walks::new(),
-            looks: 0,
         }
     }
 

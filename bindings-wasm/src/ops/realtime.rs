@@ -64,17 +64,16 @@ fn control(op: u32, client: &Client, mut asked: Asked) {
 }
 
 fn hint(client: &Client, id: u32, hint: &str) {
-    let age = with(|executor| {
-        executor.looks = executor.looks.wrapping_add(1);
-        executor.looks
-    });
+    if hint == "online" {
+        return client.realtime().hint(NetworkHint::Online);
+    }
+    let age = with(|executor| executor.clients.looks(id, 1));
     match hint {
-        "online" => client.realtime().hint(NetworkHint::Online),
         "visible" => client.realtime().hint(NetworkHint::Visible),
         _ => executor::spawn_job(Box::pin(async move {
             Platform { is_browser: true }.sleep(HIDDEN).await;
             // Looked at, or hidden once more, in between.
-            if with(|executor| executor.looks) == age
+            if with(|executor| executor.clients.looks(id, 0)) == age
                 && let Some(client) = clients::get(id)
             {
                 client.realtime().hint(NetworkHint::Hidden);

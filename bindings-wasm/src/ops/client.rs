@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::future::IntoFuture;
 
-use picobase::{Client, Json, files::Files, transport::Method};
+use picobase::{Client, Error, ErrorKind, Json, files::Files, transport::Method};
 
 use super::{Asked, body, file, op, text, unknown};
 use crate::{
@@ -75,13 +75,17 @@ fn row(client: &Client, mut asked: Asked) {
 }
 
 fn send(client: &Client, mut asked: Asked) {
-    let method = match asked.args.text().as_str() {
+    let method = match asked.args.text().to_ascii_uppercase().as_str() {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
+        "POST" => Method::Post,
         "PUT" => Method::Put,
         "PATCH" => Method::Patch,
         "DELETE" => Method::Delete,
-        _ => Method::Post,
+        _ => {
+            let mistake = Error::new(ErrorKind::Validation, "the method is none that can be sent");
+            return asked.answer(Err(mistake.with_fix("Use GET, HEAD, POST, PUT, PATCH or DELETE.")));
+        }
     };
     let call = client.send::<Json>(method, &asked.args.text());
     let call = match asked.args.next() {

@@ -209,7 +209,11 @@ fn value(rest: &mut &[u8]) -> Option<Value> {
             Value::List(items)
         }
         6 => Value::Host(Handle::new(number(rest)?)),
-        8 => Value::Date(float(rest)? as i64),
+        // A date that is none is refused as one that is too late; as a number it would be that of 1970.
+        8 => match float(rest)? {
+            at if at.is_nan() => Value::Date(i64::MAX),
+            at => Value::Date(at as i64),
+        },
         12 => {
             let handle = Handle::new(number(rest)?);
             let length = float(rest)?;

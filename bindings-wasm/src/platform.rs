@@ -227,12 +227,15 @@ impl Store for JsStore {
     }
 }
 
-/// Names and values, one behind the other.
+/// Names and values, one behind the other, without those that are null.
 pub(crate) fn pairs(list: Vec<Value>) -> Vec<(String, Value)> {
     let mut rest = Args::new(list);
     let mut all = Vec::new();
     while let Some(name) = rest.some() {
-        all.push((name, rest.next()));
+        match rest.next() {
+            Value::Null => {}
+            value => all.push((name, value)),
+        }
     }
     all
 }

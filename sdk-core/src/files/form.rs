@@ -95,11 +95,14 @@ impl Form {
         }
     }
 
-    /// The host has sent so many bytes of it.
+    /// The host has sent so many bytes of it. Of which file nobody knows: any stream among them may have been begun.
     #[cfg(not(feature = "std"))]
     pub fn note_taken(&self, bytes: u64) {
-        if let Some(file) = self.files.first() {
-            file.source.source.note_taken(bytes);
+        for (n, file) in self.files.iter().enumerate() {
+            let source = &file.source.source;
+            if n == 0 || !source.repeatable() {
+                source.note_taken(bytes);
+            }
         }
     }
 

@@ -399,7 +399,9 @@ impl<'a> BatchCollection<'a> {
             String::new()
         });
         let body = match body.transpose() {
-            Ok(body) => body.map(|body| if body.is_null() { Json::object::<&str>([]) } else { body }),
+            Ok(body) => {
+                body.map(|body| if !body.is_object() && body.is_null() { Json::object::<&str>([]) } else { body })
+            }
             Err(error) => {
                 mistake = Some(error);
                 None

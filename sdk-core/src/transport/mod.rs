@@ -472,7 +472,8 @@ impl core::error::Error for TransportError {}
 impl From<TransportError> for Error {
     fn from(e: TransportError) -> Error {
         let kind = match e.failure {
-            Failure::Redirected | Failure::Invalid => ErrorKind::Configuration,
+            Failure::Redirected => ErrorKind::Configuration,
+            Failure::Invalid => ErrorKind::Validation,
             Failure::Source => ErrorKind::Storage,
             _ => ErrorKind::Network,
         };

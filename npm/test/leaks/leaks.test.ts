@@ -42,7 +42,7 @@ const stats = (client: Client<any>): Stats => (client as any).engine.stats();
 
 /** Does `work` in rounds and says what the last rounds have added: to the heap in bytes, to the module's memory in bytes. */
 async function growth(client: Client<any>, rounds: number, work: () => Promise<void>): Promise<{ heap: number; memory: number }> {
-  const warm = 4;
+  const warm = 6;
   for (let n = 0; n < warm; n++) await work();
   const before = { heap: await heap(), memory: stats(client).memory };
   for (let n = 0; n < rounds; n++) await work();
@@ -80,7 +80,8 @@ describe("leaks", () => {
   }, 60_000);
 
   it("1,000 subscriptions, with events, that come and go", async ({ world }) => {
-    const client = world.client(undefined, { realtime: { linger: 50 } });
+    // Of its own, so that no other test's writes come in between.
+    const client = world.client((await world.server()).url, { realtime: { linger: 50 } });
     const posts = client.collection("posts");
     const stop = await posts.subscribe("*", () => {});
     await stop();
@@ -103,7 +104,8 @@ describe("leaks", () => {
   }, 60_000);
 
   it("subscriptions that fail, live queries and iterables", async ({ world }) => {
-    const client = world.client(undefined, { realtime: { linger: 50 } });
+    // Of its own, so that no other test's writes come in between.
+    const client = world.client((await world.server()).url, { realtime: { linger: 50 } });
     const posts = client.collection("posts");
     const once = async () => {
       await failure(posts.subscribe("x".repeat(3000), () => {}));

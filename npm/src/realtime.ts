@@ -183,12 +183,21 @@ async function begin(
   tell: (event: Event) => void,
 ): Promise<() => Promise<void>> {
   let open = true;
+  /** What comes before the caller has what ends it. */
+  let early: Event[] | null = [];
   client.realtime.begun();
   const onEvent = (event: Event) => {
+    if (early) return void early.push(event);
     if (open) tell(event);
     open &&= event[0] != "end";
   };
   const listener = await client.call<number>(Op.Subscribe, [topic, null, queueMax], { ...options, onEvent });
+  void (async () => {
+    for (let turns = 0; turns < 9; turns++) await null;
+    const events = early!;
+    early = null;
+    events.forEach(onEvent);
+  })();
   return async () => {
     if (open) client.post(Op.Unsubscribe, [listener]);
     open = false;

@@ -7,7 +7,7 @@
 import { type ErrorParts, PicoBaseError, problem, textOf } from "../error.js";
 import { safely } from "../listeners.js";
 import type { ClientRef, Engine } from "./engine-api.js";
-import { Body, decode, Handles, isStream, json, read, Tagged, Tracked, writerTo } from "./frame.js";
+import { Body, decode, Handles, isStream, json, next, read, Tagged, Tracked, writerTo } from "./frame.js";
 import { type ClientConfig, type Notice, Op, type Options } from "./ops.js";
 import { Form, type HttpRequest, type Platform, TransportFailure } from "./platform.js";
 
@@ -43,6 +43,8 @@ interface Running {
   onEvent?: (event: any) => void;
   /** The number of the listener or live query that came of it. */
   listener?: number;
+  /** The program has ended it: it is told its end, and nothing that happened before. */
+  over?: boolean;
 }
 
 /** What is under way, for tests that look for leaks. */
@@ -66,7 +68,7 @@ const cancelled = (cause?: unknown) => problem("Cancelled", "the call was cancel
 /** The operations that know no timeout themselves. */
 const untimed = new Set<Op>([
   Op.SetUrl, Op.FileToken, Op.WalkNext, Op.SignUp, Op.BeginOAuth2, Op.FinishOAuth2, Op.Refresh, Op.SignOut, Op.SetSession,
-  Op.ExternalAuths, Op.UnlinkExternalAuth, Op.Ready, Op.SyncSession,
+  Op.ExternalAuths, Op.UnlinkExternalAuth, Op.Ready, Op.SyncSession, Op.Batch,
 ]);
 
 /** The modules, in the order in which they are loaded, and what starts an operation in each. */
@@ -132,6 +134,8 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
 
   let inside = false;
   let doing = false;
+  /** The program ends something: of what ends now it wants no more events. */
+  let ending = false;
   let later: (() => void)[] = [];
 
   /** Enters the module, and then does what it asked for; later, if it is running. */
@@ -157,6 +161,8 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     const error = problem("Configuration", "the WebAssembly module failed", "Make a new client, and report this with what led to it.", cause);
     for (const ref of refs) settle(ref, error);
     for (const id of running.keys()) later.push(() => drop(id, error));
+    later.push(...effects.values());
+    effects.clear();
   };
 
   let bytes = new Uint8Array();
@@ -192,8 +198,13 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     },
     tell: (what: number, id: number, ptr: number, length: number) => later.push(told(what, id, memory(ptr, length))),
     ask(question: number, handle: number, ptr: number, length: number) {
-      const answer = answerTo(question, handles.get(handle), memory(ptr, length));
-      return answer ? send(answer, 4)[0] : 0;
+      try {
+        const answer = answerTo(question, handles.get(handle), memory(ptr, length));
+        return answer ? send(answer, 4)[0] : 0;
+      } catch {
+        // A value that cannot be read: of that the call tells when it is sent.
+        return 0;
+      }
     },
     release: (handle: number) => handles.release(handle),
   };
@@ -221,7 +232,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
       ref.id = made;
       settle(ref);
     };
-    running.set(++last, { op, ref, resolve, reject: (error) => settle(ref, error) });
+    running.set((last = next(last, running)), { op, ref, resolve, reject: (error) => settle(ref, error) });
     start(op, last, parent, args);
   };
 
@@ -255,8 +266,14 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
       // Ended while it waited for its turn.
       if (id && !running.has(id)) return;
       const { timeout, headers, query } = options;
-      const limit = timeout == null ? null : timeout == Infinity ? 0 : Math.max(0, Math.round(timeout));
-      const frame = send([limit, headers, query, ...args]);
+      // NaN: the default. 0 is none, so what has passed or is less than a millisecond is not 0.
+      const limit = timeout == 0 || timeout! >= longest ? 0 : Math.max(1, Math.round(timeout ?? NaN));
+      let frame: [ptr: number, length: number];
+      try {
+        frame = send([limit, headers, query, ...args]);
+      } catch (cause) {
+        return drop(id, problem("Validation", "an argument cannot be read", "Pass plain values.", cause));
+      }
       module[starts[part]!]!(op, id, client, ...frame);
     });
   };
@@ -271,6 +288,8 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     }
     if (what == 3) return () => notice(id, value);
     value = value[0];
+    const one = running.get(id);
+    if (one && ending && what == 2) one.over ||= value[0] == "end";
     if (value?.[3] instanceof Body) value[3].taken = true;
     return () => ended(what, id, value);
   };
@@ -291,12 +310,13 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     if (!one) {
       // Acknowledged just when the caller stopped waiting: a listener that nobody knows of.
       if (!what && value >= 2 ** 31) enter((module) => module.cancel(value));
+      if (value?.[3] instanceof Body) value[3].abort();
       return;
     }
     if (what == 2) {
       if (value[0] == "end") running.delete(id);
       if (value[0] == "error") value[1] = errorOf(value[1]);
-      one.onEvent?.(value);
+      if (value[0] == "end" || !one.over) one.onEvent?.(value);
       return;
     }
     if (!what && (one.op == Op.Subscribe || one.op == Op.Live)) one.listener = value;
@@ -338,8 +358,10 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     const stop = () => abort.abort();
     effects.set(id, stop);
     let tick: any;
+    let failure: TransportFailure["failure"] = "invalid";
     try {
       const sent: HttpRequest = { method, url, headers, body: bodyOf(body), signal: abort.signal };
+      failure = "broken";
       if (body?.[1] || body?.[2]) tick = watch(id, sent, [body[2], ...(body[1] ?? []).map((file: any) => file[3])].filter(Boolean));
       const response = await transport(sent);
       const { status } = response;
@@ -350,10 +372,10 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
         if (value != null) head.push(name, value);
       }
       if (good && reading == 2) return [status, head, new Body(response.stream(), stop)];
-      const text = await (good ? response.text() : soon(response.text()));
+      const text = await (good ? response.text() : soon(response.text(), stop));
       return [status, head, text ? (good && !reading ? valueOf(text) : text) : null];
     } catch (error) {
-      return [null, error instanceof TransportFailure ? error.failure : "broken", textOf(error)];
+      return [null, error instanceof TransportFailure ? error.failure : failure, textOf(error)];
     } finally {
       if (tick) clearInterval(tick);
     }
@@ -409,11 +431,12 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     call(op, client, args, options = {}) {
       const ref = client as Ref;
       const { signal, timeout, onEvent } = options;
-      const id = ++last;
+      const id = (last = next(last, running));
       return new Promise<any>((resolve, reject) => {
         const one: Running = { op, ref, onEvent, resolve, reject };
         running.set(id, one);
-        const timed = timeout && untimed.has(op) && timeout < longest;
+        // What waits for a module does so within the same time.
+        const timed = timeout && timeout < longest && (untimed.has(op) || ref.queue || !has(moduleOf(op)));
         if (signal || timed) {
           let timer: any;
           const over = (settle: (value: any) => void) => (value: any) => {
@@ -441,22 +464,25 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     },
 
     post(op, client, args) {
-      // What has no module yet has nothing to end either.
-      const part = moduleOf(op);
-      if (part && !loading[part]) return;
       when(client as Ref, (error) => {
-        if (error) return;
+        // What has no module yet has nothing to end either.
+        const part = moduleOf(op);
+        if (error || (part && !loading[part])) return;
         for (const [id, { listener }] of running) if (listener && listener == args[0]) running.delete(id);
+        ending = true;
         start(op, 0, client.id, args);
+        ending = false;
       });
     },
 
     close(client) {
       refs.delete(client as Ref);
-      for (const [id, { ref, listener }] of running) {
-        if (ref != client) continue;
+      for (const [id, { op, ref, listener, onEvent }] of running) {
+        // One that is being made is closed when it is there.
+        if (ref != client || op < Op.Close) continue;
         if (module) enter((module) => module.cancel(listener ?? id));
         drop(id, cancelled());
+        if (listener) safely(onEvent, ["end"]);
       }
       this.post(Op.Close, client, []);
       if (!refs.size) platform.close?.();
@@ -473,9 +499,9 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
 }
 
 /** The body of an error: one that breaks off, or does not end, is still that error. */
-function soon(text: Promise<string>): Promise<string> {
+function soon(text: Promise<string>, stop: () => void): Promise<string> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, patience, "");
+    const timer = setTimeout(() => (stop(), resolve("")), patience);
     const done = (text = "") => {
       clearTimeout(timer);
       resolve(text.slice(0, 2 ** 20));
@@ -536,8 +562,14 @@ async function sha256([data]: any[]): Promise<unknown[]> {
 
 async function store([store, what, session]: any[]): Promise<unknown[]> {
   try {
-    const loaded = await store[what](session ?? undefined);
-    return [what == "load" ? loaded : null];
+    let text = (await store[what](session ?? undefined)) ?? null;
+    try {
+      JSON.parse(text);
+    } catch {
+      // The core reads more than JavaScript can, which then could not show it.
+      text = "?";
+    }
+    return [what == "load" ? text : null];
   } catch (error) {
     return [false, textOf(error)];
   }

@@ -33,12 +33,19 @@ export class Tracked {
 const utf8 = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** The next number that is none of the keys. The module has 31 bits for it, and some keys live long. */
+export function next(last: number, taken: Map<number, unknown>): number {
+  do last = (last % 0x7fffffff) + 1;
+  while (taken.has(last));
+  return last;
+}
+
 /** Values of JavaScript that the module holds, by number. */
 export class Handles extends Map<number, any> {
   #last = 0;
 
   add(value: unknown): number {
-    this.set(++this.#last, value);
+    this.set((this.#last = next(this.#last, this)), value);
     return this.#last;
   }
 

@@ -1,0 +1,319 @@
+/** What goes in and out of the module: values that cannot be sent, ends at every stage, and what is left afterwards. */
+import { type Client, type ClientOptions, createClient } from "@picobase/client";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { open as openOn } from "../../src/client.js";
+import { createEngine } from "../../src/core/engine.js";
+import type { Platform } from "../../src/core/platform.js";
+import { Script, type Sent } from "../support/script.js";
+import { failure, sleep, until } from "../support/world.js";
+
+const open: Client[] = [];
+afterEach(() => open.splice(0).forEach((client) => client.close()));
+
+/** A client on a script; without an `answer` every request is answered with `{}`. */
+function on(answer: (sent: Sent) => void = (sent) => sent.answer(200, "{}"), options: ClientOptions = {}) {
+  const script = new Script(answer);
+  const client = createClient("http://h", null, { store: "memory", fetch: script.fetch, ...options });
+  open.push(client);
+  return { script, client, posts: client.collection("posts") };
+}
+
+const stats = (client: Client) => (client as any).engine.stats();
+
+/** The text of a body as it was sent. */
+const text = (sent: Sent | undefined) => sent?.init.body as string;
+
+/** What the program does wrong itself shows up as uncaught; here it is taken. */
+async function uncaught(work: () => Promise<unknown>): Promise<unknown[]> {
+  const seen: unknown[] = [];
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (error) => seen.push(error));
+  try {
+    await work();
+    await sleep(5);
+  } finally {
+    process.removeAllListeners("uncaughtException");
+    for (const listener of listeners) process.on("uncaughtException", listener);
+  }
+  return seen;
+}
+
+describe("values", () => {
+  const circular: any = {};
+  circular.self = circular;
+  const secretive = new Proxy({}, { has: () => { throw new Error("has"); }, ownKeys: () => { throw new Error("keys"); } });
+  const all = Array(5).fill("Validation");
+  // What of them each call says: null where JSON leaves the value out, and a proxy's own error where it is looked at first.
+  it.each<[string, unknown, unknown[]]>([
+    ["a circle", circular, all],
+    ["a bigint", 1n, [...all.slice(0, 2), null, ...all.slice(3)]],
+    ["a symbol", Symbol("s"), [null, null, null, null, "Decode"]],
+    ["a bigint inside", { n: 1n }, all],
+    ["a toJSON that throws", { toJSON() { throw new Error("no"); } }, all],
+    ["a proxy that throws", secretive, ["Validation", "Validation", "keys", "keys", "keys"]],
+  ])("%s as a body harms no other call", async (_, body, wanted) => {
+    const { client, posts } = on();
+    const before = (await client.health.check(), stats(client));
+    const batch = client.createBatch();
+    batch.collection("posts").create(body as any);
+    const calls = [
+      () => client.send("/x", { method: "POST", body, safe: true }),
+      () => client.rpc("f", body),
+      () => posts.create(body as any, { safeRetry: true }),
+      () => posts.update("r1", body as any),
+      () => batch.send(),
+    ];
+    const seen = [];
+    for (const call of calls) {
+      seen.push(await call().then(() => null, (error: any) => error.kind ?? error.message));
+      expect(await client.send("/y")).toEqual({});
+    }
+    expect(seen).toEqual(wanted);
+    expect(stats(client)).toMatchObject({ handles: before.handles, operations: 0, effects: before.effects });
+  });
+
+  it("bodies are what JSON.stringify makes of them", async () => {
+    const { client, script, posts } = on((sent) => sent.answer(200, '{"id":"r1"}'));
+    const body = { at: new Date(0), no: undefined, fn() {}, list: [undefined, NaN, Infinity, -Infinity, -0, 1e21], nested: { toJSON: () => "x" }, "__proto__x": 1, text: "\0", own: JSON.parse('{"__proto__":{"a":1}}') };
+    await posts.create(body);
+    expect(text(script.last)).toBe(JSON.stringify(body));
+    await posts.create(body, { safeRetry: true });
+    const { id, ...sent } = JSON.parse(text(script.last));
+    expect(sent).toEqual(JSON.parse(JSON.stringify(body)));
+    expect(id).toHaveLength(15);
+    const batch = client.createBatch();
+    batch.collection("posts").create(body);
+    script.requests.length = 0;
+    await batch.send().catch(() => {});
+    expect(JSON.parse(text(script.last)).requests[0].body).toEqual(JSON.parse(JSON.stringify(body)));
+  });
+
+  it("answers: scalars, nothing, BOM, no JSON", async () => {
+    const answers: [string, unknown][] = [["null", null], ["true", true], ["0.5", 0.5], ['"x\\ud800\\u0000"', "x\ud800\0"], ["1e400", Infinity], ["[]", []], ['\ufeff{"a":1}', { a: 1 }], ['{"__proto__":1}', JSON.parse('{"__proto__":1}')], [" 7 ", 7]];
+    let next = "";
+    const { client } = on((sent) => sent.answer(200, next));
+    for (const [body, value] of answers) {
+      next = body;
+      expect([body, await client.send("/x")]).toEqual([body, value]);
+    }
+    for (const body of ["", "<html>", "{", "{'a':1}", "nul", '{"a":1,}', "\0"]) {
+      next = body;
+      expect([body, (await failure(client.send("/x"))).kind]).toEqual([body, "Decode"]);
+    }
+  });
+
+  it("methods are written as HTTP has them", async () => {
+    const { client, script } = on();
+    await client.send("/x", { method: "get" });
+    expect(script.last!.method).toBe("GET");
+    await client.send("/x", { method: "patch" });
+    expect(script.last!.method).toBe("PATCH");
+    const { kind } = await failure(client.send("/x", { method: "OPTIONS" }));
+    expect(kind).toBe("Validation");
+  });
+
+  it("a stored session that is nearly JSON is none", async () => {
+    const { client } = on(undefined, { store: { load: () => '{"token":"a.b.c","record":{"a":"\\q","b":1,}}', save() {}, clear() {} } });
+    await client.auth.getSession().catch(() => {});
+    expect(await client.send("/x")).toEqual({});
+  });
+
+  it("headers of hooks that are not there are left out, dates that are none are refused", async () => {
+    let query: any = {};
+    const { client, script } = on(undefined, { beforeSend: () => ({ headers: { "X-A": undefined as any, "X-B": null as any, "X-C": 1 as any }, query }) });
+    await client.send("/x");
+    expect([...script.last!.headers].filter(([name]) => name.startsWith("x-"))).toEqual([["x-c", "1"]]);
+    query = { at: new Date(NaN) };
+    expect((await failure(client.send("/x"))).kind).toBe("Validation");
+    query = { circular };
+    await uncaught(() => client.send("/x").catch(() => {}));
+    query = { n: 1n };
+    await uncaught(() => client.send("/x").catch(() => {}));
+    query = {};
+    await client.send("/x");
+  });
+});
+
+describe("time", () => {
+  it.each([[-5], [0.2], [1]])("a timeout of %s ms is one", async (timeout) => {
+    const { client } = on(() => {});
+    const before = Date.now();
+    expect((await failure(client.send("/x", { timeout }))).kind).toBe("Timeout");
+    expect(Date.now() - before).toBeLessThan(2000);
+  });
+
+  it.each([[0], [Infinity], [1e22], [2 ** 32]])("a timeout of %s ms lasts", async (timeout) => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
+    try {
+      const { client, script } = on(() => {});
+      const call = client.send("/x", { timeout });
+      await vi.waitFor(() => expect(script.requests).toHaveLength(1));
+      await vi.advanceTimersByTimeAsync(100_000);
+      script.last!.answer(200, "{}");
+      expect(await call).toEqual({});
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("the body of an error that does not end is given up", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
+    try {
+      const { client, script } = on((sent) => sent.stream(400));
+      const call = failure(client.send("/x"));
+      await vi.waitFor(() => expect(script.requests).toHaveLength(1));
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(await call).toMatchObject({ status: 400 });
+      expect(script.last!.dropped).toBe(true);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+describe("ends", () => {
+  it("a download that is cancelled while it comes", async () => {
+    const { client, script } = on((sent) => sent.stream(200));
+    const stop = new AbortController();
+    const response = await client.storage.download({ id: "r1", collectionName: "docs" }, "a", { signal: stop.signal });
+    script.last!.send("abc");
+    const reading = response.text();
+    stop.abort();
+    await expect(Promise.race([reading, sleep(500)])).rejects.toBeTruthy();
+    expect(script.last!.dropped).toBe(true);
+  });
+
+  it("a download that nobody waits for any more", async () => {
+    const stop = new AbortController();
+    const { client, script } = on((sent) => sent.stream(200), { afterSend: () => stop.abort() });
+    expect((await failure(client.storage.download({ id: "r1", collectionName: "docs" }, "a", { signal: stop.signal }))).kind).toBe("Cancelled");
+    await sleep(5);
+    expect(script.last!.dropped).toBe(true);
+    expect(stats(client)).toMatchObject({ handles: 0, operations: 0, effects: 0 });
+  });
+
+  it("a visitor that is closed in a callback", async () => {
+    let then = () => {};
+    const { client } = on(undefined, { afterSend: () => then() });
+    await client.send("/x");
+    const before = stats(client);
+    then = () => client.withSession(null).close();
+    await client.send("/x");
+    then = () => {};
+    await client.send("/x");
+    expect(stats(client)).toEqual(before);
+  });
+
+  it("timers leave nothing in memory", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
+    try {
+      const { client } = on((sent) => sent.url.endsWith("health") && sent.answer(200, "{}"));
+      await client.health.check();
+      const round = async (n: number) => {
+        for (let i = 0; i < n; i++) {
+          const call = failure(client.send("/x", { timeout: 1 }));
+          await Promise.resolve();
+          vi.advanceTimersByTime(2);
+          await call;
+        }
+      };
+      await round(2000);
+      const before = stats(client).memory;
+      await round(20_000);
+      expect(stats(client).memory).toBe(before);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("a stream between other files is not sent again", async () => {
+    let n = 0;
+    const { client, script } = on((sent) => void new Response(sent.init.body as any, { headers: sent.headers }).text().then(() => (n++ ? sent.answer(200, '{"id":"r1"}') : sent.answer(503, "", { "retry-after": "0" }))));
+    const body = { a: new Blob(["a"]), b: new Blob(["b"]).stream() };
+    expect(await failure(client.collection("docs").create(body))).toMatchObject({ status: 503 });
+    expect(script.requests.filter(({ method }) => method == "POST")).toHaveLength(1);
+  });
+
+  it("a call that waits for a module has its deadline", async () => {
+    const platform: Platform = { isBrowser: false, transport: () => () => Promise.reject(), module: () => new Promise(() => {}), store: () => null };
+    const late = openOn(platform, createEngine(platform), "http://h", null, {});
+    const before = Date.now();
+    expect(await late.send("/x", { timeout: 5 }).catch((error) => error)).toMatchObject({ kind: "Timeout" });
+    expect(await late.realtime.subscribe("t", () => {}, { timeout: 5 }).catch((error) => error)).toMatchObject({ kind: "Timeout" });
+    expect(Date.now() - before).toBeLessThan(2000);
+    late.close();
+  });
+});
+
+/** A server of realtime: `stream` is its event stream. */
+function realtime(options: ClientOptions = {}) {
+  const streams: Sent[] = [];
+  const made = on((sent) => {
+    if (!sent.url.includes("/api/realtime")) return sent.answer(200, '{"items":[]}');
+    if (sent.method == "POST") return sent.answer(204, "");
+    sent.stream(200, { "content-type": "text/event-stream" });
+    sent.send('id:c1\nevent:PB_CONNECT\ndata:{"clientId":"c1"}\n\n');
+    streams.push(sent);
+  }, options);
+  const event = (id: string) => `id:c1\nevent:t\ndata:{"n":"${id}"}\n\n`;
+  return { ...made, streams, event };
+}
+
+describe("realtime", () => {
+  it("close ends what waits for events", async () => {
+    const { client } = realtime();
+    const seen: unknown[] = [];
+    const reading = (async () => {
+      for await (const event of client.realtime.events("t")) seen.push(event);
+    })();
+    await until(() => client.realtime.isConnected);
+    await sleep(20);
+    const live = await client.live("posts");
+    const changes = (async () => {
+      for await (const change of live.changes()) seen.push(change.action);
+    })();
+    await sleep(5);
+    client.close();
+    await expect(Promise.race([reading.then(() => "ended"), sleep(500)])).resolves.toBe("ended");
+    await expect(Promise.race([changes.then(() => "ended"), sleep(500)])).resolves.toBe("ended");
+    expect(seen).toEqual(["snapshot"]);
+    await until(() => stats(client), ({ operations, effects, handles }) => !operations && !effects && !handles);
+  });
+
+  it("what is unsubscribed before the module is there is not subscribed", async () => {
+    const { client, streams, event } = realtime();
+    const seen: unknown[] = [];
+    const subscribing = client.realtime.subscribe("t", (message) => seen.push(message)).then(() => "there", (error) => error.kind);
+    await client.realtime.unsubscribe("t");
+    const first = await subscribing;
+    streams[0]?.send(event("1"));
+    await sleep(20);
+    expect([first, seen]).toEqual([expect.anything(), []]);
+  });
+
+  it("after unsubscribing nothing is told, also of what has come already", async () => {
+    const { client, streams, event } = realtime();
+    const seen: unknown[] = [];
+    await client.realtime.subscribe("t", (message) => {
+      seen.push(message);
+      void client.realtime.unsubscribe("t");
+    });
+    streams[0]!.send(event("1") + event("2") + event("3"));
+    await sleep(20);
+    expect(seen).toHaveLength(1);
+  });
+
+  it("no event comes before the subscription", async () => {
+    const { client, streams, event } = realtime();
+    await client.realtime.subscribe("t", () => {});
+    let there = false;
+    const early: unknown[] = [];
+    const subscribing = client.realtime.subscribe("t", (message) => there || early.push(message));
+    streams[0]!.send(event("1"));
+    await subscribing;
+    there = true;
+    await sleep(20);
+    expect(early).toEqual([]);
+  });
+});

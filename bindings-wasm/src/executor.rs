@@ -252,8 +252,8 @@ pub(crate) enum Wish {
 /// An effect that is waited for. Dropped, it is aborted.
 pub(crate) struct Wait(u32);
 
-/// Begins an effect.
-pub(crate) fn wish(wish: Wish, frame: &Frame, body: Option<Body>) -> Wait {
+/// Begins an effect. The frame does not live as long as what it asks for.
+pub(crate) fn wish(wish: Wish, frame: Frame, body: Option<Body>) -> Wait {
     let id = with(|executor| {
         executor.last_effect = executor.last_effect.wrapping_add(1);
         let (id, task) = (executor.last_effect, executor.current);

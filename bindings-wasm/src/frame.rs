@@ -225,6 +225,9 @@ fn value(rest: &mut &[u8]) -> Option<Value> {
     })
 }
 
+/// How many bytes a frame has room for before it grows: a call's request, an event with a small record.
+const RESERVED: usize = 480;
+
 /// What is written for JavaScript.
 pub(crate) struct Frame {
     bytes: Vec<u8>,
@@ -247,19 +250,27 @@ impl Frame {
         self.body = Some(body);
     }
 
+    /// Most frames are no longer than what is reserved with the first tag.
+    fn tag(&mut self, tag: u8) {
+        if self.bytes.is_empty() {
+            self.bytes.reserve(RESERVED);
+        }
+        self.bytes.push(tag);
+    }
+
     fn size(&mut self, n: usize) {
         self.bytes.extend_from_slice(&u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes());
     }
 
     fn block(&mut self, tag: u8, bytes: &[u8]) -> &mut Frame {
-        self.bytes.push(tag);
+        self.tag(tag);
         self.size(bytes.len());
         self.bytes.extend_from_slice(bytes);
         self
     }
 
     pub(crate) fn null(&mut self) -> &mut Frame {
-        self.bytes.push(0);
+        self.tag(0);
         self
     }
 
@@ -275,20 +286,20 @@ impl Frame {
     }
 
     pub(crate) fn int(&mut self, value: u64) -> &mut Frame {
-        self.bytes.push(11);
+        self.tag(11);
         self.bytes.extend_from_slice(&(value as f64).to_le_bytes());
         self
     }
 
     /// A list of so many items, which follow.
     pub(crate) fn list(&mut self, items: usize) -> &mut Frame {
-        self.bytes.push(5);
+        self.tag(5);
         self.size(items);
         self
     }
 
     pub(crate) fn handle(&mut self, handle: u32) -> &mut Frame {
-        self.bytes.push(6);
+        self.tag(6);
         self.size(handle as usize);
         self
     }
@@ -311,7 +322,7 @@ impl Frame {
                 self
             }
             JsonView::Object(members) => {
-                self.bytes.push(10);
+                self.tag(10);
                 self.size(members.len());
                 for (name, value) in members {
                     self.text(name);

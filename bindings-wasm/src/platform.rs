@@ -41,7 +41,7 @@ impl Runtime for Platform {
         let mut frame = Frame::new();
         frame.int(executor::millis(time));
         Box::pin(async move {
-            wish(Wish::Sleep, &frame, None).await;
+            wish(Wish::Sleep, frame, None).await;
         })
     }
 
@@ -54,7 +54,7 @@ impl Runtime for Platform {
         let mut frame = Frame::new();
         frame.raw(data);
         Box::pin(async move {
-            let digest = match wish(Wish::Sha256, &frame, None).await.next() {
+            let digest = match wish(Wish::Sha256, frame, None).await.next() {
                 Value::Bytes(digest) => digest.try_into().ok(),
                 _ => None,
             };
@@ -78,7 +78,7 @@ impl Transport for Platform {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
         let frame = written(&request);
         let upload = matches!(request.body, Body::Raw(_) | Body::Multipart(_)).then_some(request.body);
-        Box::pin(async move { answered(wish(Wish::Fetch, &frame, upload).await) })
+        Box::pin(async move { answered(wish(Wish::Fetch, frame, upload).await) })
     }
 }
 
@@ -181,7 +181,7 @@ impl ResponseBody for Stream {
         let mut frame = Frame::new();
         frame.handle(self.0);
         Box::pin(async move {
-            match wish(Wish::Read, &frame, None).await.next() {
+            match wish(Wish::Read, frame, None).await.next() {
                 Value::Bytes(bytes) => Ok(Some(Bytes::from(bytes))),
                 Value::Text(message) => Err(TransportError::new(Failure::Broken, message)),
                 _ => Ok(None),
@@ -202,7 +202,7 @@ impl JsStore {
         let mut frame = Frame::new();
         frame.handle(self.0.id()).text(what).some(session);
         Box::pin(async move {
-            let mut answer = wish(Wish::Store, &frame, None).await;
+            let mut answer = wish(Wish::Store, frame, None).await;
             match answer.next() {
                 Value::Bool(false) => Err(Error::new(ErrorKind::Storage, answer.text())),
                 value => Ok(value.text()),

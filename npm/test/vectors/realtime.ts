@@ -151,7 +151,8 @@ class World {
     return {
       requests,
       open: this.#script.requests.flatMap((sent, n) => (sent.over || sent.dropped ? [] : [n])),
-      listeners: Object.fromEntries(shown.map(([name, { subscribed, got }]) => [name, { subscribed, got }])),
+      // As they are now: closing the client tells them that they have ended.
+      listeners: Object.fromEntries(shown.map(([name, { subscribed, got }])),
       state: this.client.realtime.state,
     };
   }

@@ -144,7 +144,7 @@ export abstract class RecordAuth<M = RecordModel> {
   }
 
   /** Asks for a new token now. Kind `SessionExpired` where the session is over, or nobody is signed in. */
-  authRefresh<T = M>(options?: CallOptions): Promise<Session<T>> {
+  authRefresh<T = M>(options?: Pick<CallOptions, "signal" | "timeout" | "requestKey">): Promise<Session<T>> {
     return begin(this, Op.Refresh, [], options);
   }
 
@@ -158,9 +158,17 @@ export abstract class RecordAuth<M = RecordModel> {
     return done(row(this, Row.AuthRequestReset, { email }, options, 1));
   }
 
-  /** Sets a new password with the token of the mail. If its user is the one who is signed in, they stay so. */
-  confirmPasswordReset(token: string, password: string, _confirm?: string, options?: CallOptions): Promise<true> {
-    return done(call(this, Op.ConfirmReset, [token, password], options));
+  /**
+   * Sets a new password with the token of the mail. If its user is the one who is signed in, they stay so. Kind `Validation` where
+   * `passwordConfirm` is given and is another.
+   */
+  confirmPasswordReset(token: string, password: string, passwordConfirm = password, options?: CallOptions): Promise<true> {
+    return done(
+      passwordConfirm == password
+        ? call(this, Op.ConfirmReset, [token, password], options)
+        : // What differs the server refuses, in its own words.
+          row(this, Row.AuthConfirmReset, { token, password, passwordConfirm }, options, 1),
+    );
   }
 
   /** Has a mail sent to verify the address. It also answers for addresses that nobody has. */

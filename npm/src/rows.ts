@@ -42,6 +42,8 @@ export const enum Row {
   AuthRequestOtp = 27,
   /** auth.request_password_reset */
   AuthRequestReset = 29,
+  /** auth.confirm_password_reset */
+  AuthConfirmReset = 30,
   /** auth.request_verification */
   AuthRequestVerification = 31,
   /** auth.request_email_change */

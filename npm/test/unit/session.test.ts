@@ -168,6 +168,7 @@ describe("what the methods ask", () => {
     ["confirmVerification", (c) => c.auth.confirmVerification("t"), Op.ConfirmVerification, ["people", "t"]],
     ["requestPasswordReset", (c) => c.collection("u").requestPasswordReset("a"), Op.Row, [29, ["u"], { email: "a" }, 1]],
     ["confirmPasswordReset", (c) => c.auth.confirmPasswordReset("t", "p", "p"), Op.ConfirmReset, ["people", "t", "p"]],
+    ["confirmPasswordReset, mistyped", (c) => c.auth.confirmPasswordReset("t", "p", "q"), Op.Row, [30, ["people"], { token: "t", password: "p", passwordConfirm: "q" }, 1]],
     ["requestEmailChange", (c) => c.auth.requestEmailChange("b"), Op.Row, [33, ["people"], { newEmail: "b" }, 1]],
     ["confirmEmailChange", (c) => c.auth.confirmEmailChange("t", "p"), Op.ConfirmEmailChange, ["people", "t", "p"]],
     ["externalAuths", (c) => c.auth.externalAuths("i"), Op.ExternalAuths, ["people", "i"]],

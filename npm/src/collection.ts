@@ -117,7 +117,7 @@ export class Collection<M = RecordModel> extends RecordAuth<M> {
    * ```
    */
   subscribe<T = M>(topic: string, listener: (event: RecordEvent<T>) => void, options?: SubscribeOptions): Promise<() => Promise<void>> {
-    return subscribe(this.client, `${this.name}/${topic}`, listener as any, options);
+    return subscribe(this.client, topic && `${this.name}/${topic}`, listener as any, options);
   }
 
   /** Ends all subscriptions of a topic (`*` or an id), or without one all of this collection. */

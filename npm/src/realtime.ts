@@ -51,6 +51,8 @@ export type RealtimeEvent<T = RecordModel> = RecordEvent<T> | MessageEvent | Res
 export interface SubscribeOptions extends Omit<RecordOptions, "requestKey"> {
   /** Which records' events to send. Of a record that no longer passes it the server says nothing; a live query does. */
   filter?: string | null;
+  /** Ends the subscription; where the server has not acknowledged it yet it fails with kind `Cancelled`. */
+  signal?: AbortSignal | null;
   /** How many events may wait for a slow consumer before the oldest are dropped; 1,000 by default. */
   queueMax?: number | null;
   /** Something may be missing that could not be fetched, for this reason: list again what you show. */
@@ -198,10 +200,15 @@ async function begin(
     early = null;
     events.forEach(onEvent);
   })();
-  return async () => {
+  const { signal } = options;
+  const stop = async () => {
+    signal?.removeEventListener("abort", stop);
     if (open) client.post(Op.Unsubscribe, [listener]);
     open = false;
   };
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) void stop();
+  return stop;
 }
 
 const inList = ["index", "id", "record"];

@@ -59,6 +59,25 @@ describe("subscribe", () => {
     expect(posts).toEqual([]);
   });
 
+  it("its signal ends it, and its handle lets go of the signal", async () => {
+    const { client, calls, posts } = world();
+    const [one, other] = [new AbortController(), new AbortController()];
+    for (const { signal } of [one, other]) {
+      const subscribed = client.collection("posts").subscribe("*", () => {}, { signal });
+      await answered(calls, calls.length);
+      if (signal == other.signal) await (await subscribed)();
+    }
+    one.abort();
+    other.abort();
+    expect(posts).toEqual([[Op.Unsubscribe, [2]], [Op.Unsubscribe, [1]]]);
+  });
+
+  it("no topic is no topic of a collection either", () => {
+    const { client, calls } = world();
+    for (const topic of ["", undefined as any]) void client.collection("posts").subscribe(topic, () => {});
+    expect(calls.map(({ args }) => args[0] || "")).toEqual(["", ""]);
+  });
+
   it("a failed one fails", async () => {
     const { client, calls } = world();
     const failed = expect(client.realtime.subscribe("news", () => {})).rejects.toThrow("refused");

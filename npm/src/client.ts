@@ -105,7 +105,7 @@ export type InstanceState = "starting" | "ready" | "unreachable";
 export interface SendOptions extends CallOptions {
   /** GET by default. */
   method?: string;
-  /** JSON, a FormData, a Blob, or other bytes. */
+  /** JSON, a FormData, a Blob, or other bytes. Text goes as it is, as JSON where no `Content-Type` says what it is. */
   body?: unknown;
   /** May the call be repeated when its answer is lost? GET and HEAD always may. */
   safe?: boolean;
@@ -271,7 +271,9 @@ export class Client<S = AnySchema> {
    * ```
    */
   send<T = any>(path: string, { method = "GET", body, safe = false, ...options }: SendOptions = {}): Promise<T> {
-    return this.call(Op.Send, [method, path, body, safe], options);
+    // Text is no JSON string: who writes JSON with JSON.stringify means what it says.
+    const content = typeof body == "string" ? new Blob([body], { type: "application/json" }) : body;
+    return this.call(Op.Send, [method, path, content, safe], options);
   }
 
   /** Calls the function `name` of the instance: POST `/api/rpc/{name}`. */

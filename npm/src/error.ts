@@ -66,7 +66,7 @@ export interface ErrorParts {
 export class PicoBaseError extends Error {
   /** What went wrong. */
   declare readonly kind: ErrorKind;
-  /** The HTTP status of the answer; 0 where there was none. */
+  /** The HTTP status of the answer; 0 where there was none. It is 404 for all that is not found, also where nothing was asked. */
   declare readonly status: number;
   /** The gateway's machine-readable code, `invalid_api_key` for example. The server itself gives codes per field. */
   declare readonly code: string | null;
@@ -92,7 +92,7 @@ export class PicoBaseError extends Error {
     this.#body = body ?? null;
     this.#mfaId = mfaId ?? null;
     const unknown = { status: 0, code: null, fields: {}, fix: "", url: null, attempts: 0, retryAfter: null, item: null, maybeCreated: null };
-    Object.assign(this, unknown, rest);
+    Object.assign(this, unknown, rest, rest.kind == "NotFound" && { status: rest.status || 404 });
   }
 
   override get name(): string {

@@ -22,7 +22,7 @@ describe.concurrent("lists", () => {
     const counted = await posts.getList(1, 2, { filter, skipTotal: true });
     expect(counted).toMatchObject({ totalItems: -1, totalPages: -1 });
     expect((await posts.getFirstListItem(filter, { sort: "n" })).n).toBe(1);
-    expect(await failure(posts.getFirstListItem("title = 'nothing at all'"))).toMatchObject({ kind: "NotFound" });
+    expect(await failure(posts.getFirstListItem("title = 'nothing at all'"))).toMatchObject({ kind: "NotFound", status: 404 });
     expect((await posts.getList(1, 1, { filter: undefined, sort: null as any, query: { page: undefined } })).page).toBe(1);
     expect((await failure(posts.getList(1, 1, { filter: "no = such = thing" }))).kind).toBe("Validation");
   });

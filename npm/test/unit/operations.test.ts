@@ -73,6 +73,20 @@ describe("records", () => {
     expect(calls[1]!.options.headers).toEqual(["x-c", "2"]);
   });
 
+  it("sends text as it is, as JSON where no header says what it is", async () => {
+    const { client, calls } = fake();
+    await client.send("/api/x", { method: "POST", body: '{"a":1}' });
+    const body = calls[0]!.args[2];
+    expect(body).toBeInstanceOf(Blob);
+    expect([await body.text(), body.type]).toEqual(['{"a":1}', "application/json"]);
+  });
+
+  it("has a status of 404 for all that is not found, also where nothing was asked", () => {
+    const error = new PicoBaseError({ kind: "NotFound", message: "no", status: 0 });
+    expect([error.status, error.response.status]).toEqual([404, 404]);
+    expect(new PicoBaseError({ kind: "Network", message: "no" }).status).toBe(0);
+  });
+
   it("refuses a query value that cannot be written, without sending anything", async () => {
     const { client, calls } = fake();
     await expect(client.collection("posts").getList(1, 1, { query: { n: NaN } })).rejects.toMatchObject({ kind: "Validation" });

@@ -152,7 +152,7 @@ class World {
       requests,
       open: this.#script.requests.flatMap((sent, n) => (sent.over || sent.dropped ? [] : [n])),
       // As they are now: closing the client tells them that they have ended.
-      listeners: Object.fromEntries(shown.map(([name, { subscribed, got }])),
+      listeners: Object.fromEntries(shown.map(([name, { subscribed, got }]) => [name, { subscribed, got: [...got] }])),
       state: this.client.realtime.state,
     };
   }

@@ -7,7 +7,7 @@
  * place of a parent it gets one record and prints how many milliseconds that took since before the import.
  */
 import http from "node:http";
-import { bare, byFetch, picobase, pocketbase } from "./sides.mjs";
+import { bare, byFetch, picobase, pocketbase, take } from "./sides.mjs";
 
 const agent = new http.Agent({ keepAlive: true });
 
@@ -26,11 +26,35 @@ function byHttp(url) {
   });
 }
 
+/** Events by node:http: no more than cutting the stream, decoding, and the subscription. Resolves with how to stop. */
+function listen(url, each) {
+  return new Promise((resolve, reject) => {
+    let rest = "";
+    const told = async (message) => {
+      const data = JSON.parse(message.slice(message.indexOf("data:") + 5));
+      if (data.action) return each(data);
+      const submit = { clientId: data.clientId, subscriptions: ["bulk/*"] };
+      await fetch(`${url}/api/realtime`, { method: "POST", body: JSON.stringify(submit), headers: { "content-type": "application/json" } });
+      resolve(() => request.destroy());
+    };
+    const request = http.get(`${url}/api/realtime`, (response) => {
+      response.setEncoding("utf8");
+      response.on("data", (piece) => {
+        const messages = (rest + piece).split("\n\n");
+        rest = messages.pop();
+        messages.forEach((message) => void told(message).catch(reject));
+      });
+      response.on("error", () => {});
+    });
+    request.on("error", reject);
+  });
+}
+
 const sides = {
   picobase: async (url) => picobase((await import("@picobase/client")).createClient, url),
   pocketbase: async (url) => pocketbase((await import("pocketbase")).default, url),
   fetch: async (url) => bare(byFetch, url),
-  http: async (url) => bare(byHttp, url),
+  http: async (url) => ({ ...bare(byHttp, url), burst: (ask) => take((each) => listen(url, each), ask) }),
 };
 
 const [name, url, replay, start] = process.argv.slice(2);

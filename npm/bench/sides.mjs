@@ -21,7 +21,7 @@ function checkAll(items, expected) {
 }
 
 /** Subscribes with `begin`, has `ask` begin the burst, and waits until all events have come. */
-async function take(begin, ask) {
+export async function take(begin, ask) {
   let end, count = 0;
   const all = new Promise((...ends) => (end = ends));
   const stop = await begin(({ action, record }) => {

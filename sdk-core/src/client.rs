@@ -110,7 +110,7 @@ impl Shared {
 
 fn no_url() -> Error {
     Error::configuration("the client has no URL yet")
-        .with_fix("Pass the instance's URL to the client, set PICOBASE_URL, or call `set_url` before the first call.")
+        .with_fix("Pass the instance's URL to the client, set PICOBASE_URL, or give it one before the first call.")
 }
 
 impl Client {

@@ -97,10 +97,10 @@ impl ErrorKind {
             ErrorKind::Forbidden => "Sign in as someone who may do this, or change the collection's API rules.",
             ErrorKind::NotFound => "Check the id and the name; a record that the rules hide is not found either.",
             ErrorKind::Conflict => "Use another value, or update the record that has it already.",
-            ErrorKind::MfaRequired => "Sign in with a second factor and pass `mfa_id`.",
-            ErrorKind::RateLimited => "Wait for `retry_after`, and send fewer requests.",
+            ErrorKind::MfaRequired => "Sign in with a second factor, and pass the MFA id of this error with it.",
+            ErrorKind::RateLimited => "Wait as long as this error says, and send fewer requests.",
             ErrorKind::InstanceUnavailable => {
-                "Try again in a moment, or raise `cold_start_timeout`; check the instance in the dashboard."
+                "Try again in a moment, or wait longer for cold starts; check the instance in the dashboard."
             }
             ErrorKind::InvalidApiKey => "Copy the instance's API key again from the dashboard.",
             ErrorKind::SessionExpired => "Sign in again, or sign out to go on as a guest.",

@@ -67,8 +67,9 @@ describe("vectors", () => {
   for (const [topic, run] of Object.entries(runners)) {
     test(
       topic,
-      async ({ annotate }) => {
-        for (const skipped of await hold(topic, run)) await annotate(`not run: ${skipped}`);
+      async () => {
+        const skipped = await hold(topic, run);
+        if (skipped.length) console.info(`${topic}: ${skipped.length} not run here:\n  ${skipped.join("\n  ")}`);
       },
       120_000,
     );

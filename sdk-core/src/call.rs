@@ -217,6 +217,7 @@ async fn run(client: &Client, mut call: Call) -> Result<Answer, Error> {
     call.query.check()?;
     check_headers(&call.headers)?;
     call.body.check()?;
+    let moves = client.shared.moves();
     let url = client.shared.url(&call.path()?, &call.query)?;
     let template = if call.custom_path.is_empty() { call.endpoint.path } else { redact_path(&call.custom_path) };
     let span = debug_span!("picobase.call", method = call.endpoint.method.as_str(), template);
@@ -228,6 +229,7 @@ async fn run(client: &Client, mut call: Call) -> Result<Answer, Error> {
         ticket: client.shared.gate.ticket(),
         call,
         url,
+        moves,
         attempts: 0,
         throttled: 0,
         lost: 0,
@@ -258,6 +260,8 @@ struct Run<'a> {
     client: &'a Client,
     call: Call,
     url: String,
+    /// How often the client had moved when the URL was made.
+    moves: u64,
     clock: Clock,
     ticket: u64,
     attempts: u32,
@@ -334,15 +338,23 @@ impl Run<'_> {
     /// The session's word on whether and how this call may go; none where the session must be prepared first.
     fn authorized(&self) -> Result<Option<Authorized>, Error> {
         let session = &self.client.session;
-        match &self.call.identity {
-            Identity::Token(session) => Ok(Some(Authorized { session: Some(session.clone()), refresh: None })),
-            Identity::Session if self.call.passes_gate() => Ok(Some(session.token_at_hand(self.client))),
+        let authorized = match &self.call.identity {
+            Identity::Token(session) => Some(Authorized { session: Some(session.clone()), refresh: None }),
+            Identity::Session if self.call.passes_gate() => Some(session.token_at_hand(self.client)),
             identity => {
                 let caller =
                     if matches!(identity, Identity::Whoever) { Caller::Anyone } else { self.call.endpoint.caller };
-                session.authorize(self.client, caller).map_err(|e| self.describe(e))
+                session.authorize(self.client, caller).map_err(|e| self.describe(e))?
             }
+        };
+        // Asked after the session: one that began at the new address must not go to the old one.
+        if self.client.shared.moves() != self.moves {
+            return Err(self.describe(
+                Error::configuration("the client was given another address while the call waited")
+                    .with_fix("Make the call again; it then goes to the new address."),
+            ));
         }
+        Ok(authorized)
     }
 
     /// The gate's leave, where there is nothing to wait for.

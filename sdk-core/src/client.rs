@@ -71,6 +71,7 @@ pub(crate) struct Shared {
 struct Address {
     base: Option<BaseUrl>,
     used: bool,
+    moves: u64,
 }
 
 impl Address {
@@ -100,6 +101,11 @@ impl Shared {
             address.used = true;
             Ok(base.join(path, query))
         })
+    }
+
+    /// How often the address has become that of another instance.
+    pub(crate) fn moves(&self) -> u64 {
+        self.address.with(|address| address.moves)
     }
 
     /// The base URL as it is set.
@@ -631,6 +637,7 @@ impl SetUrl {
         let moved = address.with(|address| {
             let moved = address.is_left_for(&base);
             address.base = Some(base);
+            address.moves += u64::from(moved);
             moved
         });
         if moved {
@@ -1033,7 +1040,7 @@ impl ClientBuilder {
             before: self.before,
             after: self.after,
             workers: Workers::new(),
-            address: Lock::new(Address { base, used: false }),
+            address: Lock::new(Address { base, used: false, moves: 0 }),
         };
         let session = Arc::new(SessionState::new(store, self.credentials));
         Ok(Client { shared: Arc::new(shared), session, realtime: Hub::new(self.realtime.checked()) })

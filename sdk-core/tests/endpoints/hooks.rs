@@ -2,11 +2,18 @@
 
 use std::{
     future::IntoFuture,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use picobase::{Client, ErrorKind, client::CallReport, transport::Method};
+use picobase::{
+    Client, ErrorKind,
+    client::CallReport,
+    transport::{Headers, MemoryTransport, Method, Request, Response},
+};
 use serde_json::{Value, json};
 
 use crate::common::{builder, client, kit, new_user, within};
@@ -187,6 +194,40 @@ async fn another_instance_is_another_session() {
         assert_eq!(two.default_proxy().requests().await.len(), 1);
         client.set_url(&one.url).keep_session().await.unwrap();
         assert_ne!(client.files().get_token().await.map_err(|e| e.status()), Ok(token));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_token_never_leaves_its_instance_with_a_call_that_begins_meanwhile() {
+    within(60, async {
+        let leaks = Arc::new(AtomicUsize::new(0));
+        let seen = leaks.clone();
+        let transport = MemoryTransport::new(move |request: Request| {
+            let leaks = request.url.starts_with("http://two") && request.headers.get("authorization").is_some();
+            seen.fetch_add(leaks.into(), Ordering::SeqCst);
+            async { Ok(Response::new(200, Headers::new(), "{}")) }
+        });
+        let client = Client::builder().url("http://one").transport(transport).build().unwrap();
+        let user = new_user(&kit().server().await.url).await.0.auth().session().unwrap();
+        // Before its first call another address would only configure.
+        client.send::<Value>(Method::Get, "/x").await.unwrap();
+        let calls = [0; 2].map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                loop {
+                    let _ = client.send::<Value>(Method::Get, "/x").await;
+                    tokio::task::yield_now().await;
+                }
+            })
+        });
+        for _ in 0..5000 {
+            client.set_url("http://one").await.unwrap();
+            client.auth().set_session(user.clone()).await.unwrap();
+            client.set_url("http://two").await.unwrap();
+        }
+        calls.iter().for_each(tokio::task::JoinHandle::abort);
+        assert_eq!(leaks.load(Ordering::SeqCst), 0);
     })
     .await;
 }

@@ -217,28 +217,29 @@ describe("connections", () => {
     await expect(transport(ask(url.replace("http:", "https:")))).rejects.toMatchObject({ failure: "tls" });
   });
 
-  it.runIf(process.platform == "linux")("are asked whether they live while a stream says nothing, over TLS too", async () => {
-    const seen = [];
+  it("are asked whether they live while a stream says nothing, over TLS too", async () => {
     for (const tls of [false, true]) {
       const proxy = await openProxy({ tls });
       cleanups.push(() => proxy.close());
-      const port = (+new URL(proxy.url).port).toString(16).toUpperCase().padStart(4, "0");
-      const timer = await program(
+      // Asked of the sockets: the system's own table of connections is not whole on every machine.
+      const asked = await program(
         { NODE_EXTRA_CA_CERTS: kit.tls_ca },
         `${proxy.url}/api/realtime`,
-        `const answer = await transport(ask(url));
+        `const { Socket } = await import("node:net");
+         const { setKeepAlive } = Socket.prototype;
+         const asked = new Set();
+         Socket.prototype.setKeepAlive = function (on, after) {
+           if (on && after > 0 && after <= 30000) asked.add(this);
+           return setKeepAlive.call(this, on, after);
+         };
+         const answer = await transport(ask(url));
          const reader = answer.stream().getReader();
          await reader.read();
-         // The remote address, and in the column "tr tm->when" 02: for keep-alive, in hundredths of a second.
-         // Until what was sent is acknowledged it is another timer, and a read of the table can miss a row.
-         const timer = () => readFileSync("/proc/net/tcp", "utf8").split("\\n").map((line) => line.split(/\\s+/)).find((row) => row[3]?.endsWith(":${port}"))?.[6] ?? "";
-         for (let i = 0; i < 60 && !timer().startsWith("02:"); i++) await new Promise((then) => setTimeout(then, 50));
-         console.log(timer());
+         console.log([...asked].filter((socket) => !socket.destroyed && socket.remotePort == new URL(url).port).length);
          await reader.cancel();`,
       );
-      seen.push([timer.slice(0, 3), parseInt(timer.slice(3), 16) <= 3000]);
+      expect(asked).toBe("1");
     }
-    expect(seen).toEqual([["02:", true], ["02:", true]]);
   });
 
   it("leave nothing behind: 2,000 requests, some of which fail", { timeout: 60_000 }, async () => {

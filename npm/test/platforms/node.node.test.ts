@@ -217,29 +217,27 @@ describe("connections", () => {
     await expect(transport(ask(url.replace("http:", "https:")))).rejects.toMatchObject({ failure: "tls" });
   });
 
-  it("are asked whether they live while a stream says nothing, over TLS too", async () => {
-    for (const tls of [false, true]) {
-      const proxy = await openProxy({ tls });
-      cleanups.push(() => proxy.close());
-      // Asked of the sockets: the system's own table of connections is not whole on every machine.
-      const asked = await program(
-        { NODE_EXTRA_CA_CERTS: kit.tls_ca },
-        `${proxy.url}/api/realtime`,
-        `const { Socket } = await import("node:net");
-         const { setKeepAlive } = Socket.prototype;
-         const asked = new Set();
-         Socket.prototype.setKeepAlive = function (on, after) {
-           if (on && after > 0 && after <= 30000) asked.add(this);
-           return setKeepAlive.call(this, on, after);
-         };
-         const answer = await transport(ask(url));
-         const reader = answer.stream().getReader();
-         await reader.read();
-         console.log([...asked].filter((socket) => !socket.destroyed && socket.remotePort == new URL(url).port).length);
-         await reader.cancel();`,
-      );
-      expect(asked).toBe("1");
-    }
+  it("are asked whether they live while a stream says nothing, over TLS too, where Node itself does not", async () => {
+    const proxy = await openProxy({ tls: true });
+    cleanups.push(() => proxy.close());
+    // Asked of the socket: the system's own table of connections is not whole on every machine.
+    const asked = await program(
+      { NODE_EXTRA_CA_CERTS: kit.tls_ca },
+      `${proxy.url}/api/realtime`,
+      `const { Socket } = await import("node:net");
+       const { setKeepAlive } = Socket.prototype;
+       const asked = new Set();
+       Socket.prototype.setKeepAlive = function (on, after) {
+         if (on && after > 0 && after <= 30000) asked.add(this);
+         return setKeepAlive.call(this, on, after);
+       };
+       const answer = await transport(ask(url));
+       const reader = answer.stream().getReader();
+       await reader.read();
+       console.log([...asked].filter((socket) => !socket.destroyed && socket.remotePort == new URL(url).port).length);
+       await reader.cancel();`,
+    );
+    expect(asked).toBe("1");
   });
 
   it("leave nothing behind: 2,000 requests, some of which fail", { timeout: 60_000 }, async () => {

@@ -98,13 +98,14 @@ fn keep(id: u32, client: Client) {
     with(|executor| executor.clients.all.push(Entry { id, client, _listener: listener, watch: None, looks: 0 }));
 }
 
-/// A session as a list: token, record, end.
+/// A session as a list: token, record, end, what an OAuth2 provider said.
 pub(crate) fn write_session(out: &mut Frame, session: &Session) {
-    out.list(3).text(session.token()).json(session.record_json());
+    out.list(4).text(session.token()).json(session.record_json());
     match session.expires_at() {
         Some(at) => out.int(at),
         None => out.null(),
     };
+    out.maybe(session.meta());
 }
 
 /// A new client.

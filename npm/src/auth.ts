@@ -135,12 +135,12 @@ export abstract class RecordAuth<M = RecordModel> {
     redirectURL: string,
     createData?: Record<string, any> | null,
     { mfaId, ...rest }: SignInOptions = {},
-  ): Promise<Session<T> & { meta?: any }> {
+  ): Promise<Session<T>> {
     const body = { provider, code, codeVerifier, redirectURL, createData: createData ?? undefined, mfaId: mfaId ?? undefined };
     const { token, record, meta } = await row<any>(this, Row.AuthOAuth2, body, rest);
     await this.client.call(Op.SetSession, [token, record]);
     const seconds = expiry(token);
-    return Object.assign(sessionOf<T>([token, record, seconds && seconds * 1000]), { meta });
+    return sessionOf<T>([token, record, seconds && seconds * 1000, meta]);
   }
 
   /** Asks for a new token now. Kind `SessionExpired` where the session is over, or nobody is signed in. */

@@ -21,6 +21,11 @@ export interface Session<M = RecordModel> {
   record: M;
   /** When the token expires, in Unix milliseconds; null where it does not say. */
   expiresAt: number | null;
+  /**
+   * What the OAuth2 provider said in this sign-in: name, avatar, `isNew`, and the provider's own token, which is a secret. Not there in
+   * other sessions, and not kept with them.
+   */
+  meta?: any;
 }
 
 /** What happened to a session. Each is told once per real change; every listener first gets INITIAL_SESSION. */
@@ -41,8 +46,9 @@ export function sessionOf<M>(told: Told): Session<M>;
 /** @internal */
 export function sessionOf<M>(told: Told | null): Session<M> | null;
 export function sessionOf(told: Told | null): Session<any> | null {
-  // The token is there for who asks for it by name, and in nothing that is printed.
-  return told && (Object.defineProperty({ record: told[1], expiresAt: told[2] }, "token", { get: () => told[0] }) as Session<any>);
+  // Tokens are there for who asks for them by name, and in nothing that is printed.
+  const secrets = { token: { get: () => told![0] }, meta: { get: () => told![3] ?? undefined } };
+  return told && (Object.defineProperties({ record: told[1], expiresAt: told[2] }, secrets) as Session<any>);
 }
 
 /**

@@ -125,8 +125,8 @@ export interface Options {
   onEvent?: (event: any) => void;
 }
 
-/** A session as the module tells it. `expires`: Unix milliseconds, null where the token does not say. */
-export type Session = [token: string, record: any, expires: number | null];
+/** A session as the module tells it. `expires`: Unix milliseconds, null where the token does not say; `meta`: what an OAuth2 provider said. */
+export type Session = [token: string, record: any, expires: number | null, meta?: any];
 
 /** A download's answer; `body` is the platform's own stream. */
 export type Download = { status: number; size: number | null; type: string | null; body: ReadableStream<Uint8Array> };

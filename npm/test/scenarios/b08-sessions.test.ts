@@ -144,6 +144,8 @@ describe.concurrent("other ways", () => {
     expect(await failure(client.auth.finishOAuth2({ code: back.searchParams.get("code")!, state: "other" }))).toBeTruthy();
     const session = await client.auth.finishOAuth2({ code: back.searchParams.get("code")!, state: begun.state });
     expect(session.record.email).toBe(email);
+    expect(session.meta.isNew).toBe(true);
+    expect(Object.keys(session)).not.toContain("meta");
 
     const again = world.client();
     const second = await again.auth.beginOAuth2("oidc", redirect);

@@ -52,6 +52,7 @@ struct Parts {
     record: Json,
     /// None where the token cannot be read.
     claims: Option<Claims>,
+    meta: Option<Json>,
 }
 
 impl Session {
@@ -63,8 +64,12 @@ impl Session {
     /// assert_eq!(session.expires_at(), None);
     /// ```
     pub fn new(token: String, record: Json) -> Session {
+        Session::with_meta(token, record, None)
+    }
+
+    fn with_meta(token: String, record: Json, meta: Option<Json>) -> Session {
         let claims = Claims::read(&token);
-        Session(Arc::new(Parts { token: SecretString::from(token), record, claims }))
+        Session(Arc::new(Parts { token: SecretString::from(token), record, claims, meta }))
     }
 
     /// The same token with another record.
@@ -75,6 +80,21 @@ impl Session {
     /// What the token says; none where it cannot be read.
     pub(crate) fn claims(&self) -> Option<&Claims> {
         self.0.claims.as_ref()
+    }
+
+    /// What the OAuth2 provider said in this sign-in: the user's name and avatar, whether the record is new, and the
+    /// provider's own token, which is a secret. None for other sessions; it is not kept with them.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client, callback: &str) -> Result<(), picobase::Error> {
+    /// let session = client.auth().finish_oauth2_url(callback).await?;
+    /// let is_new = session.meta().and_then(|meta| meta.get("isNew")).and_then(|new| new.as_bool());
+    /// # let _ = is_new;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn meta(&self) -> Option<&Json> {
+        self.0.meta.as_ref()
     }
 
     /// The token. It is a secret: whoever has it is the user.
@@ -151,7 +171,7 @@ impl Session {
     /// Reads the answer of a sign-in or refresh.
     pub(crate) fn from_answer(json: &Json) -> Result<Session, Error> {
         let session = match (json.get_str("token"), json.get("record")) {
-            (Some(token), Some(record)) => Some(Session::new(token, record.without("expand"))),
+            (Some(token), Some(record)) => Some(Session::with_meta(token, record.without("expand"), json.get("meta"))),
             _ => None,
         };
         let readable = session.filter(|session| session.claims().is_some());

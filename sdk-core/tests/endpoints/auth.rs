@@ -401,6 +401,8 @@ async fn oauth2_by_code() {
         assert_eq!((forged.kind(), forged.attempts()), (ErrorKind::Validation, 0));
         let session = client.auth().finish_oauth2(&code, &state).create_data(&json!({"name": "Eve"})).await.unwrap();
         assert_eq!(session.record::<Record>().unwrap().get_str("email"), Some(email.as_str()));
+        let is_new = session.meta().and_then(|meta| meta.get("isNew")).and_then(|new| new.as_bool());
+        assert_eq!((is_new, client.auth().refresh().await.unwrap().meta()), (Some(true), None));
         let replayed = client.auth().finish_oauth2(&code, &state).await.unwrap_err();
         assert_eq!((replayed.kind(), replayed.attempts()), (ErrorKind::Validation, 0));
         assert_eq!(calls(&proxy.requests().await, "auth-with-oauth2").len(), 1);

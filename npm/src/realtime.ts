@@ -155,6 +155,7 @@ export class Realtime {
   /** @internal */
   close(): void {
     this.#stop?.();
+    this.heard("disconnected");
   }
 }
 

@@ -122,6 +122,10 @@ describe("subscribe", () => {
     stop();
     tell("realtime", "reconnecting");
     expect(seen).toEqual(["connected"]);
+    const last: string[] = [];
+    onStateChange((state) => last.push(state));
+    client.close();
+    expect([client.realtime.state, client.realtime.isConnected, last]).toEqual(["disconnected", false, ["disconnected"]]);
   });
 });
 

@@ -105,7 +105,9 @@ export type InstanceState = "starting" | "ready" | "unreachable";
 export interface SendOptions extends CallOptions {
   /** GET by default. */
   method?: string;
-  /** JSON, a FormData, a Blob, or other bytes. Text goes as it is, as JSON where no `Content-Type` says what it is. */
+  /**
+   * JSON, a FormData, URLSearchParams, a Blob, or other bytes. Text goes as it is, as JSON where no `Content-Type` says what it is.
+   */
   body?: unknown;
   /** May the call be repeated when its answer is lost? GET and HEAD always may. */
   safe?: boolean;
@@ -272,7 +274,8 @@ export class Client<S = AnySchema> {
    */
   send<T = any>(path: string, { method = "GET", body, safe = false, ...options }: SendOptions = {}): Promise<T> {
     // Text is no JSON string: who writes JSON with JSON.stringify means what it says.
-    const content = typeof body == "string" ? new Blob([body], { type: "application/json" }) : body;
+    const form = body instanceof URLSearchParams && "x-www-form-urlencoded;charset=UTF-8";
+    const content = form || typeof body == "string" ? new Blob([`${body}`], { type: `application/${form || "json"}` }) : body;
     return this.call(Op.Send, [method, path, content, safe], options);
   }
 

@@ -79,6 +79,9 @@ describe("records", () => {
     const body = calls[0]!.args[2];
     expect(body).toBeInstanceOf(Blob);
     expect([await body.text(), body.type]).toEqual(['{"a":1}', "application/json"]);
+    await client.send("/api/x", { method: "POST", body: new URLSearchParams({ a: "1 ü", b: "&" }) });
+    const form = calls[1]!.args[2];
+    expect([await form.text(), form.type]).toEqual(["a=1+%C3%BC&b=%26", "application/x-www-form-urlencoded;charset=utf-8"]);
   });
 
   it("has a status of 404 for all that is not found, also where nothing was asked", () => {

@@ -2,7 +2,7 @@
 import type { Client } from "./client.js";
 import { type Body, split } from "./body.js";
 import { Op } from "./core/ops.js";
-import type { PicoBaseError } from "./error.js";
+import { fail, type PicoBaseError } from "./error.js";
 import { pairsOf, queryOf } from "./options.js";
 import type { CallOptions, Parameters, RecordOptions } from "./types.js";
 
@@ -68,9 +68,10 @@ export class Batch {
 
   /**
    * Sends them in chunks of the server's limit, or of `size`. Each chunk happens as a whole, all of them together do not:
-   * the first that fails ends it.
+   * the first that fails ends it. Kind `Validation` where `size` is no whole number above 0.
    */
   async sendChunked({ size, ...options }: CallOptions & { size?: number } = {}): Promise<Chunked> {
+    if (size != null && !(Number.isSafeInteger(size) && size > 0)) fail("Validation", "the size of a chunk is none", "Pass a whole number above 0, or none.");
     const [results, error] = await this.#send(size ?? 0, options);
     return { results: results.map(resultOf), error };
   }

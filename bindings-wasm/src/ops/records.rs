@@ -194,7 +194,7 @@ fn batch(client: &Client, mut asked: Asked) {
         let (results, error) = match chunk.int() {
             None => (batch.send().options(options).await?, None),
             Some(0) => chunked(batch.send_chunked().await),
-            Some(size) => chunked(batch.send_chunks_of(usize::try_from(size).unwrap_or(1)).await),
+            Some(size) => chunked(batch.send_chunks_of(usize::try_from(size).unwrap_or(usize::MAX)).await),
         };
         let mut out = Frame::new();
         out.list(2).list(results.len());

@@ -216,6 +216,9 @@ describe("batches", () => {
     expect(await batch.send()).toEqual([{ status: 200, body: { id: "n" } }]);
     expect(calls[0]).toMatchObject({ op: Op.Batch, args: [requests, null] });
     expect(await batch.sendChunked({ size: 2, timeout: 5 })).toMatchObject({ results: [{ status: 204 }], error: { kind: "Validation" } });
+    const sent = calls.length;
+    for (const size of [0, -1, NaN, 2.5, Infinity]) await expect(batch.sendChunked({ size })).rejects.toMatchObject({ kind: "Validation" });
+    expect(calls).toHaveLength(sent);
     expect(calls[1]).toMatchObject({ args: [requests, 2], options: { timeout: 5 } });
   });
 });

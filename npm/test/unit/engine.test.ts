@@ -119,6 +119,17 @@ describe("values", () => {
     expect(await client.send("/x")).toEqual({});
   });
 
+  it.each([["beyond Latin-1", "ł"], ["a control", "a\x01"], ["delete", "\x7f"]])("a header with %s is refused and never retried", async (_, value) => {
+    const { client, script } = on();
+    const error = await failure(client.send("/x", { headers: { "X-Ok": "é\t~", "X-Bad": value } }));
+    expect([error.kind, error.message.includes("X-Bad"), script.requests.length]).toEqual(["Validation", true, 0]);
+    const own = createClient("http://127.0.0.1:9", null, { store: "memory", beforeSend: () => ({ headers: { "X-Bad": value } }) });
+    open.push(own);
+    expect((await failure(own.send("/x"))).kind).toBe("Validation");
+    await client.send("/x", { headers: { "X-Ok": "é\t~" } });
+    expect(script.last!.headers.get("x-ok")).toBe("é\t~");
+  });
+
   it("headers of hooks that are not there are left out, dates that are none are refused", async () => {
     let query: any = {};
     const { client, script } = on(undefined, { beforeSend: () => ({ headers: { "X-A": undefined as any, "X-B": null as any, "X-C": 1 as any }, query }) });

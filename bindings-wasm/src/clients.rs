@@ -219,7 +219,7 @@ fn realtime(mut args: Args) -> RealtimeOptions {
     options
 }
 
-/// The user's hook before a call: it answers the headers as they are to be, and further query parameters.
+/// The user's hook before a call: it answers the headers as they are to be, and further query parameters; or why it failed.
 fn before(hook: &Rc<Handle>, call: &mut Outgoing) {
     let mut out = Frame::new();
     out.text(call.endpoint).text(call.method.as_str()).list(call.headers.iter().count().saturating_mul(2));
@@ -227,12 +227,24 @@ fn before(hook: &Rc<Handle>, call: &mut Outgoing) {
         out.text(name).text(value);
     }
     let mut answer = hook.call(out.bytes());
-    for (name, value) in pairs(answer.list()) {
+    let headers = match answer.next() {
+        Value::List(headers) => headers,
+        // Without what it would have added the call would be another.
+        why => return call.fail(refused(why.text())),
+    };
+    for (name, value) in pairs(headers) {
         call.headers.set(&name, header(value));
     }
     for (name, value) in pairs(answer.list()) {
         call.set_query(&name, value.query());
     }
+}
+
+/// What a call fails with whose hook did.
+fn refused(why: Option<String>) -> Error {
+    let why = why.unwrap_or_else(|| "its answer cannot be read".into());
+    Error::new(picobase::ErrorKind::Configuration, ["`beforeSend` failed: ", &why].concat())
+        .with_fix("Mend `beforeSend`: it answers at once, with plain headers and query parameters, or nothing.")
 }
 
 /// The user's hook behind a call.

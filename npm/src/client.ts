@@ -40,7 +40,10 @@ export interface ClientOptions {
   credentials?: { identity: string; password: string; collection?: string | null } | null;
   /** When event streams are replaced, and how much is remembered. */
   realtime?: RealtimeOptions | null;
-  /** Called before each call; headers and query parameters that it returns are added. Synchronous. */
+  /**
+   * Called before each call; headers and query parameters that it returns are added. Synchronous. Where it throws, the call fails
+   * with kind `Configuration` and is not sent.
+   */
   beforeSend?: ((call: SentCall) => { headers?: Record<string, string>; query?: Record<string, string | number | boolean | Date> } | void) | null;
   /** Called when a call has ended, well or not. */
   afterSend?: ((report: CallReport) => void) | null;

@@ -212,7 +212,7 @@ async fn run(client: &Client, mut call: Call) -> Result<Answer, Error> {
         for hook in &client.shared.before {
             hook(&mut outgoing);
         }
-        outgoing.apply(&mut call);
+        outgoing.apply(&mut call)?;
     }
     call.query.check()?;
     check_headers(&call.headers)?;

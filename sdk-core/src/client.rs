@@ -677,6 +677,7 @@ pub struct Outgoing {
     /// The header fields so far.
     pub headers: Headers,
     query: Vec<(String, QueryValue)>,
+    mistake: Option<Error>,
 }
 
 /// The names of headers and parameters only: their values may be secrets.
@@ -699,6 +700,7 @@ impl Outgoing {
             method: call.endpoint.method,
             headers: call.headers.clone(),
             query: Vec::new(),
+            mistake: None,
         }
     }
 
@@ -715,11 +717,31 @@ impl Outgoing {
         self.query.push((name.to_string(), value.into()));
     }
 
-    pub(crate) fn apply(self, call: &mut Call) {
+    /// Fails the call with this error: nothing is sent. Of several the first counts.
+    ///
+    /// ```
+    /// use picobase::{Error, ErrorKind};
+    /// let client = picobase::Client::builder()
+    ///     .url("http://127.0.0.1:8090")
+    ///     .before_call(|call| call.fail(Error::new(ErrorKind::Configuration, "there is no tenant yet")))
+    ///     .build()?;
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    pub fn fail(&mut self, error: Error) {
+        self.mistake.get_or_insert(error);
+    }
+
+    /// # Errors
+    /// What a hook failed the call with.
+    pub(crate) fn apply(self, call: &mut Call) -> Result<(), Error> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
         call.headers = self.headers;
         for (name, value) in self.query {
             call.query.set(&name, value);
         }
+        Ok(())
     }
 }
 

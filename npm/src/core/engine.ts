@@ -218,9 +218,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     if (question == 1) return Array.isArray(value) ? [value.map(json)] : undefined;
     if (question == 2) return [Object.entries(value).filter(([, member]) => member !== undefined).flat().map(json)];
     if (question == 3) return [JSON.stringify(value)];
-    let results: unknown[] | undefined;
-    safely(() => (results = value(...read(about, handles))));
-    return results;
+    return value(...read(about, handles));
   };
 
   // Operations.
@@ -407,9 +405,14 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
       const before =
         beforeCall &&
         ((endpoint: string, method: string, pairs: string[]) => {
-          const headers = membersOf(pairs);
-          const added = beforeCall({ endpoint, method, headers });
-          return [{ ...headers, ...added?.headers }, added?.query ?? {}].map((all) => Object.entries(all).flat());
+          try {
+            const headers = membersOf(pairs);
+            const added: any = beforeCall({ endpoint, method, headers });
+            if (added?.then) throw new TypeError("it answered a promise");
+            return [{ ...headers, ...added?.headers }, added?.query ?? {}].map((all) => Object.entries(all).flat());
+          } catch (error) {
+            return [textOf(error)];
+          }
         });
       const args = [
         config.url, config.key, config.acceptLanguage, config.authCollection, config.serverVersion, config.timeout,

@@ -146,6 +146,34 @@ describe("values", () => {
   });
 });
 
+describe("a hook that fails", () => {
+  it.each<[string, () => any, string]>([
+    ["throws", () => { throw new Error("no tenant"); }, "no tenant"],
+    ["throws what has no text", () => { throw Symbol("s"); }, "beforeSend"],
+    ["answers a promise", async () => ({ headers: { "X-Tenant": "a" } }), "promise"],
+  ])("one that %s fails the call, which is not sent", async (_, beforeSend, said) => {
+    const { client, script } = on(undefined, { beforeSend });
+    const seen = await uncaught(async () => {
+      const { kind, message } = await failure(client.send("/x"));
+      expect([kind, message.includes(said)]).toEqual(["Configuration", true]);
+    });
+    expect([seen, script.requests.length]).toEqual([[], 0]);
+  });
+
+  it("fails that call and no other", async () => {
+    let broken = true;
+    const beforeSend = () => {
+      if (broken) throw new Error("no");
+      return { headers: { "X-Tenant": "a" } };
+    };
+    const { client, script } = on(undefined, { beforeSend });
+    expect((await failure(client.send("/x"))).kind).toBe("Configuration");
+    broken = false;
+    await client.send("/x");
+    expect(script.requests.map(({ headers }) => headers.get("x-tenant"))).toEqual(["a"]);
+  });
+});
+
 describe("time", () => {
   it.each([[-5], [0.2], [1]])("a timeout of %s ms is one", async (timeout) => {
     const { client } = on(() => {});

@@ -84,8 +84,14 @@ fn next_id() -> u32 {
     })
 }
 
-/// Keeps a client, and tells JavaScript what becomes of its session from now on.
+/// Keeps a client, and tells JavaScript what becomes of its session and its store from now on.
 fn keep(id: u32, client: Client) {
+    client.on_storage_error(move |error| {
+        let mut out = Frame::new();
+        out.text("storage");
+        write_error(&mut out, error);
+        abi::tell(Tell::Notice, id, out.bytes());
+    });
     let listener = client.auth().on_change(move |change| {
         let mut out = Frame::new();
         out.text("auth").text(change.event.as_str());
@@ -162,12 +168,6 @@ pub(crate) fn create(args: &mut Args) -> Result<Frame, Error> {
         .transport(Platform { is_browser })
         .runtime(Arc::new(Platform { is_browser }))
         .on_state(move |state| notice(id, "state", state.as_str()))
-        .on_storage_error(move |error| {
-            let mut out = Frame::new();
-            out.text("storage");
-            write_error(&mut out, error);
-            abi::tell(Tell::Notice, id, out.bytes());
-        })
         .build()?;
     keep(id, client);
     let mut out = Frame::new();

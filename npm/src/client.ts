@@ -6,6 +6,7 @@ import { Collection } from "./collection.js";
 import type { ClientRef, Engine } from "./core/engine-api.js";
 import { type ClientConfig, type Notice, Op } from "./core/ops.js";
 import type { Platform } from "./core/platform.js";
+import type { PicoBaseError } from "./error.js";
 import { baseOf, Storage } from "./files.js";
 import { filter, type Value } from "./filter.js";
 import { type AnyOptions, optionsOf } from "./options.js";
@@ -153,6 +154,15 @@ export class Client<S = AnySchema> {
   readonly options: ClientOptions & { url: string | null };
   readonly #keys = new Map<string, AbortController>();
   readonly #states = new Listeners<[state: InstanceState]>();
+  /**
+   * Calls `listener` when this client's store fails and no call can say so: the session lives, but is not kept. Returns how to stop
+   * that.
+   *
+   * ```ts
+   * client.onStorageError((error) => console.warn(error.message));
+   * ```
+   */
+  readonly onStorageError: (listener: (error: PicoBaseError) => unknown) => () => void;
 
   /** @internal */
   constructor(
@@ -169,8 +179,11 @@ export class Client<S = AnySchema> {
     this.auth = new Auth(this, options.authCollection ?? "users");
     this.storage = new Storage(this);
     this.realtime = new Realtime(this);
+    const failures = new Listeners<[error: PicoBaseError]>();
+    this.onStorageError = failures.add;
     this.ref = make((told) => {
       if (told[0] == "state") this.#states.tell(told[1]);
+      if (told[0] == "storage") failures.tell(told[1]);
       notice(this, told);
     });
   }

@@ -405,6 +405,19 @@ impl Client {
         self.shared.gate.add_listener(Arc::new(listener));
     }
 
+    /// Calls `listener` with errors of this client's own session store that no call can report.
+    /// [`ClientBuilder::on_storage_error`] hears of those of all clients that share its connections.
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client) {
+    /// client.on_storage_error(|e| eprintln!("{e}"));
+    /// # }
+    /// ```
+    pub fn on_storage_error(&self, listener: impl Fn(&Error) + MaybeSend + MaybeSync + 'static) {
+        let listener: Listener<Error> = Arc::new(listener);
+        self.session.on_storage_error.with(|all| all.push(listener));
+    }
+
     /// Collections and their schema, for superusers.
     ///
     /// ```

@@ -4,6 +4,8 @@
  * answers. Values cross as {@link Value}s: strings, numbers, booleans, null, dates and lists by value, everything
  * else (records, files, streams, functions) as an opaque handle that the module passes on and never looks into.
  */
+import type { PicoBaseError } from "../error.js";
+
 export const enum Op {
   // Clients. Synchronous once the module is there.
   /** [config: ClientConfig] → number of the client */
@@ -183,4 +185,4 @@ export type Notice =
   | [kind: "auth", event: "INITIAL_SESSION" | "SIGNED_IN" | "SIGNED_OUT" | "TOKEN_REFRESHED" | "USER_UPDATED" | "SESSION_EXPIRED", session: Session | null]
   | [kind: "state", state: "starting" | "ready" | "unreachable"]
   | [kind: "realtime", state: string]
-  | [kind: "storage", error: unknown];
+  | [kind: "storage", error: PicoBaseError];

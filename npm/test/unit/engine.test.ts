@@ -174,6 +174,25 @@ describe("a hook that fails", () => {
   });
 });
 
+describe("stores", () => {
+  /** One that cannot be read, so that it fails at the first call and no call tells. */
+  const corrupt = () => ({ load: () => "no session", save() {}, clear() {} });
+
+  it("what fails is told to the client whose store it is", async () => {
+    const { client } = on(undefined, { store: corrupt() });
+    const visitor = client.withSession(corrupt());
+    const seen: string[] = [];
+    client.onStorageError(({ kind }) => seen.push(`client ${kind}`));
+    const stop = visitor.onStorageError(({ kind }) => seen.push(`visitor ${kind}`));
+    await visitor.send("/x");
+    expect(seen).toEqual(["visitor Storage"]);
+    await client.send("/x");
+    expect(seen).toEqual(["visitor Storage", "client Storage"]);
+    stop();
+    visitor.close();
+  });
+});
+
 describe("time", () => {
   it.each([[-5], [0.2], [1]])("a timeout of %s ms is one", async (timeout) => {
     const { client } = on(() => {});

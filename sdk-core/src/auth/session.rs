@@ -56,6 +56,8 @@ pub(crate) struct SessionState {
     saving: SingleFlight<(u64, Result<(), Error>)>,
     pub(crate) file_token: FileToken,
     pub(crate) oauth2: Lock<Vec<super::oauth2::Pending>>,
+    /// Who wants to know what of the store no call can tell, beside the listeners of the family.
+    pub(crate) on_storage_error: Lock<Vec<Listener<Error>>>,
 }
 
 #[derive(Default)]
@@ -123,6 +125,7 @@ impl SessionState {
             saving: SingleFlight::new(),
             file_token: FileToken::new(),
             oauth2: Lock::new(Vec::new()),
+            on_storage_error: Lock::new(Vec::new()),
         }
     }
 
@@ -362,7 +365,8 @@ impl SessionState {
 
     fn report(&self, client: &Client, error: &Error) {
         warn!(kind = error.kind().as_str(), "{}", error.message());
-        for listener in &client.shared.options.on_storage_error {
+        let own = self.on_storage_error.with(|all| all.clone());
+        for listener in client.shared.options.on_storage_error.iter().chain(&own) {
             listener(error);
         }
     }

@@ -6,7 +6,7 @@ import { fail } from "./error.js";
 import type { AnyOptions } from "./options.js";
 import { Row } from "./rows.js";
 import { expiry, type StoredSession } from "./token.js";
-import type { CallOptions, RecordModel, RecordOptions } from "./types.js";
+import type { CallOptions, RecordModel, RecordOptions, WaitOptions } from "./types.js";
 
 /** Under which name a page keeps what it must remember while the user is at a provider's. */
 const begun = "picobase_oauth2";
@@ -144,7 +144,7 @@ export abstract class RecordAuth<M = RecordModel> {
   }
 
   /** Asks for a new token now. Kind `SessionExpired` where the session is over, or nobody is signed in. */
-  authRefresh<T = M>(options?: Pick<CallOptions, "signal" | "timeout" | "requestKey">): Promise<Session<T>> {
+  authRefresh<T = M>(options?: WaitOptions): Promise<Session<T>> {
     return begin(this, Op.Refresh, [], options);
   }
 
@@ -197,7 +197,7 @@ export abstract class RecordAuth<M = RecordModel> {
   }
 
   /** Unlinks an OAuth2 account from a user. Kind `NotFound` where there is no such account. */
-  unlinkExternalAuth(id: string, provider: string, options?: CallOptions): Promise<true> {
+  unlinkExternalAuth(id: string, provider: string, options?: WaitOptions): Promise<true> {
     return done(call(this, Op.UnlinkExternalAuth, [id, provider], options));
   }
 
@@ -246,7 +246,7 @@ export class Auth<M = RecordModel> extends RecordAuth<M> {
    *
    * Kind `Validation` or `Conflict` where a value is refused.
    */
-  signUp<T = M>(email: string, password: string, data?: Record<string, any> | null, options?: CallOptions): Promise<Session<T> | null> {
+  signUp<T = M>(email: string, password: string, data?: Record<string, any> | null, options?: WaitOptions): Promise<Session<T> | null> {
     return begin(this, Op.SignUp, [email, password, data], options);
   }
 
@@ -279,7 +279,7 @@ export class Auth<M = RecordModel> extends RecordAuth<M> {
    *
    * Kind `NotFound` where the collection has no such provider.
    */
-  async beginOAuth2(provider: string, redirectUrl: string, options?: CallOptions): Promise<{ url: string; state: string; saved: string }> {
+  async beginOAuth2(provider: string, redirectUrl: string, options?: WaitOptions): Promise<{ url: string; state: string; saved: string }> {
     const [url, state, saved] = await call<[string, string, string]>(this, Op.BeginOAuth2, [provider, redirectUrl], options);
     tab(this)?.setItem(begun, saved);
     return { url, state, saved };

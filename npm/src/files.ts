@@ -5,7 +5,7 @@ import { type Download, Op } from "./core/ops.js";
 import { fail } from "./error.js";
 import { watcherOf } from "./options.js";
 import { Row } from "./rows.js";
-import type { CallOptions, Progress, RecordModel, WriteOptions } from "./types.js";
+import type { CallOptions, Progress, RecordModel, WaitOptions, WriteOptions } from "./types.js";
 
 /** Whose file it is: a record, or what of it tells where it is. */
 export type FileOwner = { id?: string; collectionId?: string | null; collectionName?: string | null };
@@ -74,7 +74,7 @@ export class Storage {
   }
 
   /** A token that opens protected files for three minutes. It is kept and renewed in time. */
-  getToken(options?: CallOptions): Promise<string> {
+  getToken(options?: WaitOptions): Promise<string> {
     return this.#client.call(Op.FileToken, [], options);
   }
 

@@ -59,6 +59,7 @@ export type {
   Progress,
   RecordModel,
   RecordOptions,
+  WaitOptions,
   WithExpand,
   WriteOptions,
 } from "./types.js";

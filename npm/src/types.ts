@@ -58,6 +58,9 @@ export interface CallOptions {
   query?: Parameters;
 }
 
+/** What may be given where one call needs several requests, or none: nothing that would go with a request. */
+export type WaitOptions = Pick<CallOptions, "signal" | "timeout" | "requestKey">;
+
 /** What a call that answers records may be given. */
 export interface RecordOptions extends CallOptions {
   /** The relations to send along: `author,comments.author`. */

@@ -63,7 +63,7 @@ impl<T> core::fmt::Debug for Action<T> {
 
 /// The options of a call, apart from it: what bindings read before they know the call.
 #[cfg(not(feature = "std"))]
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct CallOptions {
     /// Query parameters; they win over the call's own.
     pub query: crate::url::Query,

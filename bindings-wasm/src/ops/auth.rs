@@ -5,7 +5,7 @@ use core::future::IntoFuture;
 
 use picobase::{
     Client, Error, Json,
-    action::Action,
+    action::{Action, CallOptions},
     auth::{Auth, FinishOAuth2, Session},
     runtime::BoxFuture,
 };
@@ -96,8 +96,8 @@ fn of_collection(op: u32, client: &Client, mut asked: Asked) {
             finish(asked, begun);
         }
         op::EXTERNAL_AUTHS => {
-            let list = auth.external_auths(&asked.args.text());
-            asked.json(Box::pin(async move { Ok(Json::array(list?.await?)) }));
+            let (list, options) = (auth.external_auths(&asked.args.text()), asked.options());
+            asked.json(Box::pin(async move { Ok(Json::array(list?.options(options).await?)) }));
         }
         op::UNLINK_EXTERNAL_AUTH => {
             let (id, provider) = (asked.args.text(), asked.args.text());
@@ -141,13 +141,19 @@ fn begin(mut asked: Asked, auth: Auth) {
 fn finish(mut asked: Asked, finish: FinishOAuth2) {
     let finish = if let Some(data) = asked.args.json() { finish.create_data(&data) } else { finish };
     let finish = if let Some(mfa) = asked.args.some() { finish.mfa_id(&mfa) } else { finish };
-    asked.spawn(Work::Session(finish.into_future()));
+    let options = asked.options();
+    asked.spawn(Work::Session(finish.options(options).into_future()));
 }
 
 /// All in one: the user goes to the provider and comes back through an event stream.
-pub(super) fn all_in_one(client: &Client, mut args: Args, open: impl FnOnce(&str) + 'static) -> SignIn {
+pub(super) fn all_in_one(
+    client: &Client,
+    mut args: Args,
+    options: CallOptions,
+    open: impl FnOnce(&str) + 'static,
+) -> SignIn {
     let auth = auth_of(client, args.some());
-    let sign_in = auth.sign_in_with_oauth2(&args.text(), open);
+    let sign_in = auth.sign_in_with_oauth2(&args.text(), open).options(options);
     let scopes: Vec<_> = args.texts();
     let sign_in = sign_in.scopes(scopes);
     let sign_in = if let Some(data) = args.json() { sign_in.create_data(&data) } else { sign_in };

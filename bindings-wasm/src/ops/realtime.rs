@@ -35,7 +35,8 @@ pub(crate) fn start(op: u32, id: u32, client: u32, bytes: Vec<u8>) {
         op::O_AUTH2_ALL_IN_ONE => {
             let open = move |url: &str| abi::tell(Tell::Event, id, Frame::new().text(url).bytes());
             let args = core::mem::replace(&mut asked.args, crate::frame::Args::new(Vec::new()));
-            asked.spawn(Work::Session(all_in_one(&client, args, open)));
+            let options = asked.options();
+            asked.spawn(Work::Session(all_in_one(&client, args, options, open)));
         }
         op::SUBSCRIBE => subscribe(&client, asked),
         op::LIVE => live(&client, asked),

@@ -193,8 +193,10 @@ fn batch(client: &Client, mut asked: Asked) {
     asked.frame(Box::pin(async move {
         let (results, error) = match chunk.int() {
             None => (batch.send().options(options).await?, None),
-            Some(0) => chunked(batch.send_chunked().await),
-            Some(size) => chunked(batch.send_chunks_of(usize::try_from(size).unwrap_or(usize::MAX)).await),
+            Some(size) => {
+                let size = (size != 0).then(|| usize::try_from(size).unwrap_or(usize::MAX));
+                chunked(batch.send_chunks_with(size, options).await)
+            }
         };
         let mut out = Frame::new();
         out.list(2).list(results.len());

@@ -67,8 +67,8 @@ const cancelled = (cause?: unknown) => problem("Cancelled", "the call was cancel
 
 /** The operations that know no timeout themselves. */
 const untimed = new Set<Op>([
-  Op.SetUrl, Op.FileToken, Op.WalkNext, Op.SignUp, Op.BeginOAuth2, Op.FinishOAuth2, Op.Refresh, Op.SignOut, Op.SetSession,
-  Op.ExternalAuths, Op.UnlinkExternalAuth, Op.Ready, Op.SyncSession, Op.Batch,
+  Op.SetUrl, Op.FileToken, Op.WalkNext, Op.SignUp, Op.BeginOAuth2, Op.Refresh, Op.SignOut, Op.SetSession,
+  Op.UnlinkExternalAuth, Op.Ready, Op.SyncSession, Op.Batch,
 ]);
 
 /** The modules, in the order in which they are loaded, and what starts an operation in each. */

@@ -19,8 +19,9 @@ use super::{
     oauth2::{FinishOAuth2, Pending, refused, unknown_state},
 };
 use crate::{
-    call::millis,
+    call::{Call, millis},
     client::SessionSource,
+    endpoints,
     error::{Error, ErrorKind},
     json::{Json, ToJson},
     realtime::{
@@ -67,6 +68,7 @@ impl Auth {
     {
         SignInWithOAuth2 {
             auth: self.clone(),
+            call: Call::new(&endpoints::AUTH_OAUTH2, &[]),
             provider: provider.to_string(),
             open,
             scopes: Vec::new(),
@@ -81,6 +83,8 @@ impl Auth {
 #[must_use = "nothing is sent before this is awaited"]
 pub struct SignInWithOAuth2<F> {
     auth: Auth,
+    /// The exchange of the code, without its collection.
+    call: Call,
     provider: String,
     open: F,
     scopes: Vec<String>,
@@ -90,6 +94,13 @@ pub struct SignInWithOAuth2<F> {
 }
 
 impl<F> SignInWithOAuth2<F> {
+    /// Takes these options, for the call that signs in.
+    #[cfg(not(feature = "std"))]
+    pub fn options(mut self, options: crate::action::CallOptions) -> Self {
+        options.apply(&mut self.call.query, &mut self.call.headers, &mut self.call.limit);
+        self
+    }
+
     /// What to ask the provider for, in place of what the server asks for by default.
     ///
     /// ```
@@ -148,14 +159,14 @@ impl<F> SignInWithOAuth2<F> {
 
 impl<F: FnOnce(&str) + MaybeSend + 'static> SignInWithOAuth2<F> {
     async fn run(self) -> Result<Session, Error> {
-        let SignInWithOAuth2 { auth, provider, open, scopes, create_data, mfa_id, limit } = self;
+        let SignInWithOAuth2 { auth, call, provider, open, scopes, create_data, mfa_id, limit } = self;
         // A mistake is told before the user has been anywhere.
         let create_data = create_data.transpose()?;
         let client = auth.client.clone();
         let visit = visit(&auth, &provider, &scopes, open);
         let Some(back) = within(&*client.shared.runtime, Some(limit), visit).await else { return Err(too_late(limit)) };
         let (pending, code) = back?;
-        FinishOAuth2 { client, pending: Ok(pending), code, create_data: create_data.map(Ok), mfa_id }.await
+        FinishOAuth2 { client, call, pending: Ok(pending), code, create_data: create_data.map(Ok), mfa_id }.await
     }
 }
 

@@ -214,7 +214,15 @@ impl Auth {
             Some(all.remove(at))
         });
         let pending = pending.ok_or_else(unknown_state);
-        FinishOAuth2 { client: self.client.clone(), pending, code: code.to_string(), create_data: None, mfa_id: None }
+        let call = Call::new(&endpoints::AUTH_OAUTH2, &[]);
+        FinishOAuth2 {
+            client: self.client.clone(),
+            call,
+            pending,
+            code: code.to_string(),
+            create_data: None,
+            mfa_id: None,
+        }
     }
 
     /// [`finish_oauth2`](Self::finish_oauth2) with the whole address to which the provider sent the user back.
@@ -243,6 +251,8 @@ impl Auth {
 #[must_use = "nothing is sent before this is awaited"]
 pub struct FinishOAuth2 {
     pub(super) client: Client,
+    /// The exchange of the code, without its collection.
+    pub(super) call: Call,
     pub(super) pending: Result<Pending, Error>,
     pub(super) code: String,
     pub(super) create_data: Option<Result<Json, Error>>,
@@ -256,6 +266,13 @@ impl fmt::Debug for FinishOAuth2 {
 }
 
 impl FinishOAuth2 {
+    /// Takes these options.
+    #[cfg(not(feature = "std"))]
+    pub fn options(mut self, options: crate::action::CallOptions) -> Self {
+        options.apply(&mut self.call.query, &mut self.call.headers, &mut self.call.limit);
+        self
+    }
+
     /// Fields for the record, where this sign-in creates the user.
     ///
     /// ```
@@ -297,7 +314,8 @@ impl FinishOAuth2 {
         if let Some(mfa_id) = self.mfa_id {
             body = body.with("mfaId", Json::string(&mfa_id));
         }
-        let mut call = Call::new(&endpoints::AUTH_OAUTH2, &[("c", &pending.collection)]);
+        let mut call = self.call;
+        call.params.push(("c", pending.collection));
         call.body = Body::Json(body);
         sign_in(self.client, call).await
     }

@@ -218,13 +218,24 @@ impl Batch {
     /// # }
     /// ```
     pub async fn send_chunks_of(self, size: usize) -> Chunked {
+        self.chunks(size, |action| action).await
+    }
+
+    /// [`send_chunks_of`](Self::send_chunks_of) with options for each of the requests; without a size as
+    /// [`send_chunked`](Self::send_chunked).
+    #[cfg(not(feature = "std"))]
+    pub async fn send_chunks_with(self, size: Option<usize>, options: crate::action::CallOptions) -> Chunked {
+        self.chunks(size.unwrap_or(CHUNK), |action| action.options(options.clone())).await
+    }
+
+    async fn chunks(self, size: usize, set: impl Fn(Action<Vec<BatchResult>>) -> Action<Vec<BatchResult>>) -> Chunked {
         let mut results: Vec<BatchResult> = Vec::with_capacity(self.requests.len());
         let batches = match self.split(size) {
             Ok(batches) => batches,
             Err(mistake) => return Chunked { results, error: Some(mistake) },
         };
         for batch in batches {
-            match batch.send().await {
+            match set(batch.send()).await {
                 Ok(done) => results.extend(done),
                 Err(error) => {
                     let error = match error.item() {

@@ -242,9 +242,9 @@ fn before(hook: &Rc<Handle>, call: &mut Outgoing) {
 
 /// What a call fails with whose hook did.
 fn refused(why: Option<String>) -> Error {
-    let why = why.unwrap_or_else(|| "its answer cannot be read".into());
+    let why = why.unwrap_or_else(|| "unreadable".into());
     Error::new(picobase::ErrorKind::Configuration, ["`beforeSend` failed: ", &why].concat())
-        .with_fix("Mend `beforeSend`: it answers at once, with plain headers and query parameters, or nothing.")
+        .with_fix("It answers at once: headers and query parameters.")
 }
 
 /// The user's hook behind a call.

@@ -71,7 +71,7 @@ export class Batch {
    * the first that fails ends it. Kind `Validation` where `size` is no whole number above 0.
    */
   async sendChunked({ size, ...options }: CallOptions & { size?: number } = {}): Promise<Chunked> {
-    if (size != null && !(Number.isSafeInteger(size) && size > 0)) fail("Validation", "the size of a chunk is none", "Pass a whole number above 0, or none.");
+    if (size != null && !(Number.isSafeInteger(size) && size > 0)) fail("Validation", "a chunk cannot have this size", "Pass a whole number above 0.");
     const [results, error] = await this.#send(size ?? 0, options);
     return { results: results.map(resultOf), error };
   }

@@ -359,7 +359,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     let failure: TransportFailure["failure"] = "invalid";
     try {
       const wrong = headers.findIndex((text: string) => /[^\t -~\x80-\xff]/.test(text));
-      if (wrong >= 0) throw new Error(`the header ${headers[wrong & ~1]} cannot be sent: its value has other characters than Latin-1, or controls`);
+      if (wrong >= 0) throw new Error(`the header ${headers[wrong & ~1]} cannot be sent: its value is not plain Latin-1`);
       const sent: HttpRequest = { method, url, headers, body: bodyOf(body), signal: abort.signal };
       failure = "broken";
       if (body?.[1] || body?.[2]) tick = watch(id, sent, [body[2], ...(body[1] ?? []).map((file: any) => file[3])].filter(Boolean));

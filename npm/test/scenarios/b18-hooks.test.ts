@@ -32,15 +32,24 @@ describe("B18", () => {
     expect(reports.map((r) => [r.status, r.error.kind])).toEqual([[404, "NotFound"], [0, "Cancelled"]]);
   });
 
-  it("a hook that throws is told as uncaught errors are, and the call goes on", async ({ world }) => {
+  const fails = () => {
+    throw new Error("the hook's own");
+  };
+
+  it("a hook after calls that throws is told as uncaught errors are, and the call goes on", async ({ world }) => {
     const errors: any[] = [];
     world.later(onUncaught((error) => errors.push(error)));
-    const fails = () => {
-      throw new Error("the hook's own");
-    };
-    const client = world.client(undefined, { beforeSend: fails, afterSend: fails });
+    const client = world.client(undefined, { afterSend: fails });
     expect((await client.collection("posts").getList(1, 1)).page).toBe(1);
-    await until(() => errors.length === 2);
-    expect(errors.map((error) => error.message)).toEqual(["the hook's own", "the hook's own"]);
+    await until(() => errors.length === 1);
+    expect(errors[0].message).toBe("the hook's own");
+  });
+
+  it("a hook before calls that throws fails the call, which is not sent without what it adds", async ({ world }) => {
+    const proxy = await world.proxy();
+    const client = world.client(proxy.url, { beforeSend: fails });
+    const { kind, message } = await failure(client.collection("posts").getList(1, 1));
+    expect([kind, message]).toEqual(["Configuration", "`beforeSend` failed: the hook's own"]);
+    expect(await proxy.requests()).toEqual([]);
   });
 });

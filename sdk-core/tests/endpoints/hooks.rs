@@ -10,7 +10,7 @@ use std::{
 };
 
 use picobase::{
-    Client, ErrorKind,
+    Client, Error, ErrorKind,
     client::CallReport,
     transport::{Headers, MemoryTransport, Method, Request, Response},
 };
@@ -41,6 +41,26 @@ async fn before_a_call_headers_and_query_can_be_set() {
         let request = proxy.requests().await.remove(0);
         assert_eq!((&request.headers["x-trace"][..], &request.headers["x-own"][..]), ("records.get_list", "yes"));
         assert!(request.query.contains("tenant=a%26b"), "{}", request.query);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hook_may_refuse_a_call() {
+    within(60, async {
+        let proxy = kit().proxy().await;
+        let client = builder(&proxy.url)
+            .before_call(|call| {
+                if call.endpoint == "records.get_one" {
+                    call.fail(Error::new(ErrorKind::Configuration, "there is no tenant yet"));
+                }
+            })
+            .build()
+            .unwrap();
+        let refused = client.collection("posts").get_one("abc").await.unwrap_err();
+        assert_eq!((refused.kind(), refused.message()), (ErrorKind::Configuration, "there is no tenant yet"));
+        assert!(proxy.requests().await.is_empty());
+        client.collection("posts").get_list(1, 1).await.unwrap();
     })
     .await;
 }

@@ -9,6 +9,7 @@ use std::{
 use picobase::{
     Client, Error, ErrorKind,
     auth::{FileStore, Session, Store},
+    client::SessionSource,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -54,6 +55,28 @@ async fn a_session_outlives_the_client() {
         let (third, _) = stored(&proxy.url, &path);
         third.auth().ready().await.unwrap();
         assert!(third.auth().session().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_hears_of_its_own_store_and_the_family_of_all() {
+    within(60, async {
+        let folder = folder();
+        let [one, two] = ["one.json", "two.json"].map(|name| folder.path().join(name));
+        fs::write(&two, "no session").unwrap();
+        let (client, family) = stored("http://127.0.0.1:9", &one);
+        let visitor = client.with_session(SessionSource::Store(Arc::new(FileStore::new(&two))));
+        let own = [&client, &visitor].map(|client| {
+            let reports = Arc::new(Mutex::new(0));
+            let sink = reports.clone();
+            client.on_storage_error(move |_| *sink.lock().unwrap() += 1);
+            reports
+        });
+        client.auth().ready().await.unwrap();
+        visitor.auth().ready().await.unwrap();
+        assert_eq!(own.map(|reports| *reports.lock().unwrap()), [0, 1]);
+        assert_eq!(family.lock().unwrap().len(), 1);
     })
     .await;
 }

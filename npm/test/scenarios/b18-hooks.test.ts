@@ -13,6 +13,7 @@ describe("B18", () => {
       },
       afterSend: (report) => void reports.push(report),
     });
+    await world.client().collection("posts").create({ title: "seen by a hook" });
     const { items } = await client.collection("posts").getList(1, 1);
     expect(Object.keys(items[0]!)).toEqual(["id"]);
     expect((await proxy.requests())[0]!.headers["x-trace"]).toBe("abc");

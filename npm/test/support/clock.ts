@@ -1,6 +1,6 @@
 /** A clock that only the test moves, in the place of the real one, and randomness whose every byte is 7. */
 
-const real = { now: Date.now, performance: performance.now.bind(performance), setTimeout, clearTimeout, random: crypto.getRandomValues.bind(crypto) };
+const real = { now: Date.now, performance: performance.now.bind(performance), setTimeout: setTimeout.bind(globalThis) as typeof setTimeout, clearTimeout, random: crypto.getRandomValues.bind(crypto) };
 
 /** A turn of the event loop, whatever the clock says. */
 const turn = typeof MessageChannel === "undefined" ? () => new Promise<void>((done) => real.setTimeout(done, 0)) : (() => {
@@ -76,7 +76,8 @@ export class FakeClock {
         if (this.#timers.delete(id)) timer.call();
       }
       if (due.length) quiet = 0;
-      await turn();
+      // A page reads streams elsewhere, in real time: what it has read may come some turns later.
+      await (quiet == 5 && "document" in globalThis ? new Promise((done) => real.setTimeout(done, 4)) : turn());
     }
   }
 

@@ -13,6 +13,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::borrow::Borrow;
 
 use bytes::Bytes;
 
@@ -73,6 +74,11 @@ impl Json {
     fn raw(&self) -> &Bytes {
         static EMPTY: Bytes = Bytes::new();
         self.tree.given_text().unwrap_or(&EMPTY)
+    }
+
+    /// The text without the blanks around it, to look for a scalar in; empty where this is a tree, which is none.
+    fn scalar(&self) -> &str {
+        core::str::from_utf8(self.raw()).unwrap_or_default().trim()
     }
 
     /// The tree, where it is one.
@@ -209,20 +215,7 @@ impl Json {
         #[cfg(not(feature = "std"))]
         return Json { tree: Tree::array(items.into_iter().collect()) };
         #[cfg(feature = "std")]
-        Json::write_array(items)
-    }
-
-    #[cfg(feature = "std")]
-    fn write_array(items: impl IntoIterator<Item = Json>) -> Json {
-        let mut out = String::from("[");
-        for (n, item) in items.into_iter().enumerate() {
-            if n > 0 {
-                out.push(',');
-            }
-            out.push_str(item.as_text());
-        }
-        out.push(']');
-        Json::of(Bytes::from(out))
+        Json::of(array_text(items))
     }
 
     /// An object of these members, in this order.
@@ -235,22 +228,7 @@ impl Json {
         #[cfg(not(feature = "std"))]
         return Json { tree: Tree::object(members.into_iter().map(|(k, v)| (k.as_ref().to_string(), v)).collect()) };
         #[cfg(feature = "std")]
-        Json::write_object(members)
-    }
-
-    #[cfg(feature = "std")]
-    fn write_object<K: AsRef<str>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
-        let mut out = String::from("{");
-        for (n, (name, value)) in members.into_iter().enumerate() {
-            if n > 0 {
-                out.push(',');
-            }
-            push_string(&mut out, name.as_ref());
-            out.push(':');
-            out.push_str(value.as_text());
-        }
-        out.push('}');
-        Json::of(Bytes::from(out))
+        Json::of(object_text(members))
     }
 
     /// The member of that name, if this is an object that has it. The last one wins, as in every decoder.
@@ -355,13 +333,13 @@ impl Json {
     /// # Ok::<(), picobase::Error>(())
     /// ```
     pub fn as_i64(&self) -> Option<i64> {
-        whole_number(self.as_text().trim())
+        whole_number(self.scalar())
     }
 
     /// [`as_i64`](Self::as_i64), but down: a negative fraction is the next lower number.
     pub(crate) fn floor(&self) -> Option<i64> {
         let whole = self.as_i64()?;
-        let text = self.as_text().trim();
+        let text = self.scalar();
         let fraction = text.starts_with('-') && crate::url::json_number(text).is_some_and(|plain| plain.contains('.'));
         if fraction { whole.checked_sub(1) } else { Some(whole) }
     }
@@ -372,7 +350,7 @@ impl Json {
     /// assert_eq!(picobase::Json::int(1).as_bool(), None);
     /// ```
     pub fn as_bool(&self) -> Option<bool> {
-        match self.as_text().trim() {
+        match self.scalar() {
             "true" => Some(true),
             "false" => Some(false),
             _ => None,
@@ -385,7 +363,7 @@ impl Json {
     /// assert!(!picobase::Json::int(0).is_null());
     /// ```
     pub fn is_null(&self) -> bool {
-        self.as_text().trim() == "null"
+        self.scalar() == "null"
     }
 
     /// Is this an object?
@@ -412,7 +390,7 @@ impl Json {
 
     /// Is this a number?
     pub(crate) fn is_number(&self) -> bool {
-        is_number(self.as_text().trim().as_bytes())
+        is_number(self.scalar().as_bytes())
     }
 
     /// The string member of that name.
@@ -902,6 +880,37 @@ fn hex4(chars: &mut core::str::Chars<'_>) -> Option<u32> {
         code = code * 16 + chars.next()?.to_digit(16)?;
     }
     Some(code)
+}
+
+/// The text of an array.
+fn array_text(items: impl IntoIterator<Item = impl Borrow<Json>>) -> Bytes {
+    let mut out = String::from("[");
+    for item in items {
+        push_comma(&mut out);
+        out.push_str(item.borrow().as_text());
+    }
+    out.push(']');
+    Bytes::from(out)
+}
+
+/// The text of an object.
+fn object_text(members: impl IntoIterator<Item = (impl AsRef<str>, impl Borrow<Json>)>) -> Bytes {
+    let mut out = String::from("{");
+    for (name, value) in members {
+        push_comma(&mut out);
+        push_string(&mut out, name.as_ref());
+        out.push(':');
+        out.push_str(value.borrow().as_text());
+    }
+    out.push('}');
+    Bytes::from(out)
+}
+
+/// Before all but the first, behind the bracket.
+fn push_comma(out: &mut String) {
+    if out.len() > 1 {
+        out.push(',');
+    }
 }
 
 /// Writes a JSON string.

@@ -8,7 +8,7 @@ use core::cell::OnceCell;
 
 use bytes::Bytes;
 
-use super::{Json, push_string};
+use super::{Json, array_text, object_text};
 
 /// An object or an array of the host. Strings, numbers, booleans and null come as text instead.
 pub trait HostValue: 'static {
@@ -51,7 +51,8 @@ struct Node {
 }
 
 enum Kind {
-    Text(Bytes),
+    /// As it was given.
+    Text,
     Host(Rc<dyn HostValue>),
     Array(Vec<Json>),
     Object(Vec<(String, Json)>),
@@ -71,51 +72,31 @@ impl Tree {
     }
 
     pub(super) fn of_text(text: Bytes) -> Tree {
-        Tree::new(Kind::Text(text))
+        Tree { node: Rc::new(Node { kind: Kind::Text, text: OnceCell::from(text) }) }
     }
 
     /// The text that it was made of, where it was.
     pub(super) fn given_text(&self) -> Option<&Bytes> {
-        match &self.node.kind {
-            Kind::Text(text) => Some(text),
+        match self.node.kind {
+            Kind::Text => self.node.text.get(),
             _ => None,
         }
     }
 
     pub(super) fn text(&self) -> &Bytes {
-        if let Kind::Text(text) = &self.node.kind {
-            return text;
-        }
         self.node.text.get_or_init(|| match &self.node.kind {
-            Kind::Text(text) => text.clone(),
+            // There from the start.
+            Kind::Text => Bytes::new(),
             Kind::Host(host) => Bytes::from(host.text()),
-            Kind::Array(items) => {
-                let mut out = String::from("[");
-                for item in items {
-                    comma(&mut out, item.as_text());
-                }
-                out.push(']');
-                Bytes::from(out)
-            }
-            Kind::Object(members) => {
-                let mut out = String::from("{");
-                for (name, value) in members {
-                    let mut member = String::new();
-                    push_string(&mut member, name);
-                    member.push(':');
-                    member.push_str(value.as_text());
-                    comma(&mut out, &member);
-                }
-                out.push('}');
-                Bytes::from(out)
-            }
+            Kind::Array(items) => array_text(items),
+            Kind::Object(members) => object_text(members.iter().map(|(name, value)| (name, value))),
         })
     }
 
     pub(super) fn is_object(&self) -> bool {
         match &self.node.kind {
             Kind::Host(host) => host.items().is_none(),
-            Kind::Array(_) | Kind::Text(_) => false,
+            Kind::Array(_) | Kind::Text => false,
             Kind::Object(_) => true,
         }
     }
@@ -123,7 +104,7 @@ impl Tree {
     pub(super) fn get(&self, name: &str) -> Option<Json> {
         match &self.node.kind {
             Kind::Host(host) => host.get(name),
-            Kind::Array(_) | Kind::Text(_) => None,
+            Kind::Array(_) | Kind::Text => None,
             Kind::Object(members) => members.iter().rfind(|(key, _)| key == name).map(|(_, value)| value.clone()),
         }
     }
@@ -132,24 +113,17 @@ impl Tree {
         match &self.node.kind {
             Kind::Host(host) => host.items().unwrap_or_default(),
             Kind::Array(items) => items.clone(),
-            Kind::Object(_) | Kind::Text(_) => Vec::new(),
+            Kind::Object(_) | Kind::Text => Vec::new(),
         }
     }
 
     pub(super) fn members(&self) -> Vec<(String, Json)> {
         match &self.node.kind {
             Kind::Host(host) => host.members(),
-            Kind::Array(_) | Kind::Text(_) => Vec::new(),
+            Kind::Array(_) | Kind::Text => Vec::new(),
             Kind::Object(members) => members.clone(),
         }
     }
-}
-
-fn comma(out: &mut String, next: &str) {
-    if out.len() > 1 {
-        out.push(',');
-    }
-    out.push_str(next);
 }
 
 impl Json {
@@ -161,7 +135,7 @@ impl Json {
     /// What it is made of.
     pub fn view(&self) -> JsonView<'_> {
         match &self.tree.node.kind {
-            Kind::Text(_) => JsonView::Text(self.as_text()),
+            Kind::Text => JsonView::Text(self.as_text()),
             Kind::Host(host) => JsonView::Host(host.handle()),
             Kind::Array(items) => JsonView::Array(items),
             Kind::Object(members) => JsonView::Object(members),

@@ -1,4 +1,4 @@
-import type { FilePart, SessionStore } from "./ops.js";
+import type { SessionStore } from "./ops.js";
 
 /** One request as the core wants it sent. It is sent as it is: no redirect is followed, nothing is cached, no cookies. */
 export interface HttpRequest {
@@ -13,11 +13,14 @@ export interface HttpRequest {
   onProgress?: (sent: number, total: number | null) => void;
 }
 
+/** A file of a form, its name and its type as they are to be sent: the core has settled them. */
+export type FormFile = [field: string, filename: string, type: string, data: unknown];
+
 /** A form: the part `@jsonPayload` first, then the files (contract B12). */
 export class Form {
   constructor(
     readonly json: string | null,
-    readonly files: FilePart[],
+    readonly files: FormFile[],
   ) {}
 }
 

@@ -1,21 +1,6 @@
 /** Bodies as fetch and XMLHttpRequest take them. */
 import { Form, type HttpRequest } from "../core/platform.js";
 
-const types: Record<string, string> = {
-  // Without a prototype: a file may end in ".constructor".
-  __proto__: null!,
-  png: "image/png",
-  jpg: "image/jpeg",
-  jpeg: "image/jpeg",
-  pdf: "application/pdf",
-  txt: "text/plain",
-  json: "application/json",
-};
-
-/** The media type by a name's ending. The server looks at the bytes anyway. */
-export const typeOf = (name: string): string =>
-  types[name.toLowerCase().split(".").slice(1).pop()!] ?? "application/octet-stream";
-
 /** A stream is read to its end first: forms take none, and browsers send one over HTTP/2 only, which nobody can foresee. */
 const whole = (data: any): any => (data instanceof ReadableStream ? new Response(data).blob() : data);
 
@@ -25,9 +10,6 @@ export async function encode({ body }: HttpRequest): Promise<any> {
   const form = new FormData();
   // Text, not a Blob: that would have a file name, and the server would take it for a file.
   if (body.json) form.append("@jsonPayload", body.json);
-  for (const [field, given, type, data] of body.files) {
-    const name = given || "file";
-    form.append(field, new Blob([await whole(data)], { type: type ?? typeOf(name) }), name);
-  }
+  for (const [field, name, type, data] of body.files) form.append(field, new Blob([await whole(data)], { type }), name);
   return form;
 }

@@ -3,8 +3,6 @@
  * `files/form.rs`, byte by byte.
  */
 import { Form } from "../core/platform.js";
-import type { FilePart } from "../core/ops.js";
-import { typeOf } from "./form.js";
 
 /** A body to be sent. */
 export interface Outgoing {
@@ -33,9 +31,8 @@ function form({ json, files }: Form): Outgoing {
   const boundary = `picobase-${crypto.randomUUID()}`;
   const all: unknown[] = [];
   if (json != null) all.push(head(boundary, "@jsonPayload", "", "application/json"), json, "\r\n");
-  for (const [field, given, type, data] of files satisfies FilePart[]) {
-    const name = given || "file";
-    all.push(head(boundary, field, `; filename="${escape(name)}"`, type ?? typeOf(name)), data, "\r\n");
+  for (const [field, name, type, data] of files) {
+    all.push(head(boundary, field, `; filename="${escape(name)}"`, type), data, "\r\n");
   }
   all.push(`--${boundary}--\r\n`);
   return of(`multipart/form-data; boundary=${boundary}`, all);

@@ -143,7 +143,7 @@ describe("bodies", () => {
     const blob = await openAsBlob(path);
     await writeFile(path, "afterwards");
     for (const data of [blob, createReadStream(join(folder, "missing")), { no: "file" }]) {
-      const told = await transport(ask(url, { body: new Form("{}", [["f", "a", null, data]]) })).catch((error) => error);
+      const told = await transport(ask(url, { body: new Form("{}", [["f", "a", "application/octet-stream", data]]) })).catch((error) => error);
       expect(told).toMatchObject({ failure: "source" });
     }
   });
@@ -299,7 +299,7 @@ describe("connections", () => {
     const before = most;
     const told: number[] = [];
     for (const data of [await openAsBlob(path), createReadStream(path), streamOf(size)]) {
-      const body = new Form("{}", [["f", "large", null, data]]);
+      const body = new Form("{}", [["f", "large", "application/octet-stream", data]]);
       const onProgress = (sent: number) => {
         told.push(sent);
         held();

@@ -42,6 +42,18 @@ pub struct FilePart {
     pub source: FileSource,
 }
 
+impl FilePart {
+    /// The file's name as it is sent.
+    fn name(&self) -> &str {
+        if self.source.filename.is_empty() { "file" } else { &self.source.filename }
+    }
+
+    /// The media type as it is sent.
+    fn content_type(&self) -> &str {
+        self.source.content_type.as_deref().unwrap_or_else(|| guess_content_type(&self.source.filename))
+    }
+}
+
 /// A form: JSON for everything that is no file, and files.
 #[derive(Clone)]
 pub struct Form {
@@ -88,10 +100,7 @@ impl Form {
     #[cfg(not(feature = "std"))]
     pub fn each_file(&self, mut visit: impl FnMut(&str, &str, &str, &Source)) {
         for file in &self.files {
-            let source = &file.source;
-            let name = if source.filename.is_empty() { "file" } else { &source.filename };
-            let content_type = source.content_type.as_deref();
-            visit(&file.field, name, content_type.unwrap_or_else(|| guess_content_type(name)), &source.source);
+            visit(&file.field, file.name(), file.content_type(), &file.source.source);
         }
     }
 
@@ -137,11 +146,8 @@ impl Form {
         });
         let files = self.files.iter().map(|file| PartHeader {
             name: file.field.clone(),
-            filename: Some(file.source.filename.clone()).filter(|n| !n.is_empty()).or_else(|| Some("file".to_string())),
-            content_type: match &file.source.content_type {
-                Some(content_type) => content_type.clone(),
-                None => guess_content_type(&file.source.filename).to_string(),
-            },
+            filename: Some(file.name().to_string()),
+            content_type: file.content_type().to_string(),
         });
         json.chain(files).collect()
     }

@@ -21,7 +21,12 @@ use alloc::{
 };
 use core::time::Duration;
 
-use picobase::{Json, JsonView, files::Source, transport::ResponseBody, url::QueryValue};
+use picobase::{
+    Json, JsonView,
+    files::Source,
+    transport::{Headers, ResponseBody},
+    url::QueryValue,
+};
 
 use crate::host::Handle;
 
@@ -241,6 +246,13 @@ impl Frame {
         Frame { bytes: Vec::new(), kept: Vec::new(), body: None }
     }
 
+    /// One number.
+    pub(crate) fn number(value: u32) -> Frame {
+        let mut out = Frame::new();
+        out.int(value.into());
+        out
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -291,6 +303,22 @@ impl Frame {
         self
     }
 
+    pub(crate) fn maybe_int(&mut self, value: Option<u64>) -> &mut Frame {
+        match value {
+            Some(value) => self.int(value),
+            None => self.null(),
+        }
+    }
+
+    /// Header fields: names and values, one behind the other.
+    pub(crate) fn headers(&mut self, headers: &Headers) -> &mut Frame {
+        self.list(headers.iter().count().saturating_mul(2));
+        for (name, value) in headers.iter() {
+            self.text(name).text(value);
+        }
+        self
+    }
+
     /// A list of so many items, which follow.
     pub(crate) fn list(&mut self, items: usize) -> &mut Frame {
         self.tag(5);
@@ -314,13 +342,7 @@ impl Frame {
                 self.kept.push(json.clone());
                 self.handle(handle)
             }
-            JsonView::Array(items) => {
-                self.list(items.len());
-                for item in items {
-                    self.json(item);
-                }
-                self
-            }
+            JsonView::Array(items) => self.items(items),
             JsonView::Object(members) => {
                 self.tag(10);
                 self.size(members.len());
@@ -333,6 +355,15 @@ impl Frame {
             JsonView::Text(text) => self.block(7, text.as_bytes()),
             _ => self.null(),
         }
+    }
+
+    /// A list of JSON values.
+    pub(crate) fn items(&mut self, items: &[Json]) -> &mut Frame {
+        self.list(items.len());
+        for item in items {
+            self.json(item);
+        }
+        self
     }
 
     pub(crate) fn maybe(&mut self, json: Option<&Json>) -> &mut Frame {

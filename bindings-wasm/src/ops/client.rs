@@ -1,6 +1,6 @@
 //! Operations of the client itself: rows of the table, routes of one's own, files.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::future::IntoFuture;
 
 use picobase::{Client, Error, ErrorKind, Json, files::Files, transport::Method};
@@ -59,10 +59,14 @@ pub(super) fn more(op: u32, client: &Client, mut asked: Asked) {
     }
 }
 
+/// A row of the endpoint table, and its path parameters.
+fn row_of(args: &mut Args) -> (u8, Vec<String>) {
+    (args.small().and_then(|n| u8::try_from(n).ok()).unwrap_or(0), args.texts())
+}
+
 fn row(client: &Client, mut asked: Asked) {
-    let number = asked.args.small().and_then(|n| u8::try_from(n).ok()).unwrap_or(0);
-    let params = asked.args.texts();
-    let params: Vec<&str> = params.iter().map(|param| param.as_str()).collect();
+    let (number, params) = row_of(&mut asked.args);
+    let params: Vec<&str> = params.iter().map(String::as_str).collect();
     let (body, kind, options) = (asked.args.json(), asked.args.int(), asked.options());
     if kind == Some(1) {
         let call = client.row_nothing(number, &params).options(options);
@@ -75,17 +79,9 @@ fn row(client: &Client, mut asked: Asked) {
 }
 
 fn send(client: &Client, mut asked: Asked) {
-    let method = match asked.args.text().to_ascii_uppercase().as_str() {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "POST" => Method::Post,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "DELETE" => Method::Delete,
-        _ => {
-            let mistake = Error::new(ErrorKind::Validation, "the method is none that can be sent");
-            return asked.answer(Err(mistake.with_fix("Use GET, HEAD, POST, PUT, PATCH or DELETE.")));
-        }
+    let Some(method) = Method::named(&asked.args.text()) else {
+        let mistake = Error::new(ErrorKind::Validation, "the method is none that can be sent");
+        return asked.answer(Err(mistake.with_fix("Use GET, HEAD, POST, PUT, PATCH or DELETE.")));
     };
     let call = client.send::<Json>(method, &asked.args.text());
     let call = match asked.args.next() {
@@ -99,21 +95,15 @@ fn send(client: &Client, mut asked: Asked) {
 }
 
 fn download(client: &Client, mut asked: Asked) {
-    let number = asked.args.small().and_then(|n| u8::try_from(n).ok()).unwrap_or(0);
-    let params = asked.args.texts();
-    let params: Vec<&str> = params.iter().map(|param| param.as_str()).collect();
+    let (number, params) = row_of(&mut asked.args);
+    let params: Vec<&str> = params.iter().map(String::as_str).collect();
     let download = client.row_download(number, &params).options(asked.options());
     let download = if asked.args.flag() { download.protected() } else { download };
     asked.frame(Box::pin(async move {
         let response = download.response().await?;
         let size = response.headers.get("content-length").and_then(|size| size.parse::<u64>().ok());
         let mut out = Frame::new();
-        out.list(4).int(response.status.into());
-        match size {
-            Some(size) => out.int(size),
-            None => out.null(),
-        };
-        out.some(response.headers.get("content-type"));
+        out.list(4).int(response.status.into()).maybe_int(size).some(response.headers.get("content-type"));
         match response.body.handle() {
             Some(handle) => out.handle(handle),
             None => out.null(),

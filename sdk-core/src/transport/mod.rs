@@ -58,6 +58,17 @@ impl Method {
         }
     }
 
+    /// The method of that name, in capitals or not; none where it is another.
+    ///
+    /// ```
+    /// use picobase::transport::Method;
+    /// assert_eq!((Method::named("patch"), Method::named("TRACE")), (Some(Method::Patch), None));
+    /// ```
+    pub fn named(name: &str) -> Option<Method> {
+        let all = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete];
+        all.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(name))
+    }
+
     /// May it be repeated because it changes nothing?
     pub(crate) fn is_read(self) -> bool {
         matches!(self, Method::Get | Method::Head)

@@ -19,18 +19,6 @@ use crate::{
     transport::{Body, Failure, Headers, MemoryTransport, Method, Request, Response},
 };
 
-fn method(name: &str) -> Method {
-    match name {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "POST" => Method::Post,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "DELETE" => Method::Delete,
-        other => panic!("{other}"),
-    }
-}
-
 fn headers_of(given: &Value) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in given.as_object().into_iter().flatten() {
@@ -128,17 +116,18 @@ pub(super) fn errors(given: &Value, wanted: &Value) -> Result<Value, Error> {
     }
     let body = given["body"].as_str().map_or_else(|| given["body"].to_string(), str::to_string);
     let (status, now) = (given["status"].as_u64().unwrap().try_into().unwrap(), given["now"].as_u64().unwrap_or(0));
-    let result = match answered(status, headers, &body, now, method(text(call, "method")), text(call, "url")) {
-        Sent::Error(error, _) => Err(error),
-        Sent::Answer(answer) => match text(given, "endpoint") {
-            "json" => answer.decode::<Value>().map(|_| ()),
-            "batch" => answer.decode::<Vec<Value>>().map(|_| ()),
-            "auth" => answer.decode::<Json>().and_then(|json| Session::from_answer(&json)).map(|_| ()),
-            "empty" => answer.nothing(),
-            other => panic!("{other}"),
-        },
-        Sent::Response(_) | Sent::Failed(_) => panic!("no answer"),
-    };
+    let result =
+        match answered(status, headers, &body, now, Method::named(text(call, "method")).unwrap(), text(call, "url")) {
+            Sent::Error(error, _) => Err(error),
+            Sent::Answer(answer) => match text(given, "endpoint") {
+                "json" => answer.decode::<Value>().map(|_| ()),
+                "batch" => answer.decode::<Vec<Value>>().map(|_| ()),
+                "auth" => answer.decode::<Json>().and_then(|json| Session::from_answer(&json)).map(|_| ()),
+                "empty" => answer.nothing(),
+                other => panic!("{other}"),
+            },
+            Sent::Response(_) | Sent::Failed(_) => panic!("no answer"),
+        };
     Ok(match result {
         Ok(()) => json!({"ok": true}),
         Err(error) => shown(&error.with_url(text(call, "url")), wanted),
@@ -209,7 +198,7 @@ pub(super) fn retry_policy(given: &Value, _: &Value) -> Result<Value, Error> {
         let piece = futures_util::future::poll_fn(|cx| reader.poll_piece(cx)).now_or_never();
         assert!(matches!(piece, Some(Some(Ok(_)))));
     }
-    let harmless = given["safe"] == json!(true) || method(text(given, "method")).is_read();
+    let harmless = given["safe"] == json!(true) || Method::named(text(given, "method")).unwrap().is_read();
     let verdict = verdict(outcome, harmless);
     let again = verdict != Verdict::Done && Body::Raw(source).replayable();
     Ok(json!({"retry": again, "gate": if verdict == Verdict::Asleep { "close" } else { "none" }}))

@@ -95,10 +95,7 @@ fn keep(id: u32, client: Client) {
     let listener = client.auth().on_change(move |change| {
         let mut out = Frame::new();
         out.text("auth").text(change.event.as_str());
-        match &change.session {
-            Some(session) => write_session(&mut out, session),
-            None => _ = out.null(),
-        }
+        maybe_session(&mut out, change.session.as_ref());
         abi::tell(Tell::Notice, id, out.bytes());
     });
     with(|executor| executor.clients.all.push(Entry { id, client, _listener: listener, watch: None, looks: 0 }));
@@ -107,11 +104,15 @@ fn keep(id: u32, client: Client) {
 /// A session as a list: token, record, end, what an OAuth2 provider said.
 pub(crate) fn write_session(out: &mut Frame, session: &Session) {
     out.list(4).text(session.token()).json(session.record_json());
-    match session.expires_at() {
-        Some(at) => out.int(at),
-        None => out.null(),
-    };
-    out.maybe(session.meta());
+    out.maybe_int(session.expires_at()).maybe(session.meta());
+}
+
+/// A session, or null.
+pub(crate) fn maybe_session(out: &mut Frame, session: Option<&Session>) {
+    match session {
+        Some(session) => write_session(out, session),
+        None => _ = out.null(),
+    }
 }
 
 /// A new client.
@@ -170,9 +171,7 @@ pub(crate) fn create(args: &mut Args) -> Result<Frame, Error> {
         .on_state(move |state| notice(id, "state", state.as_str()))
         .build()?;
     keep(id, client);
-    let mut out = Frame::new();
-    out.int(id.into());
-    Ok(out)
+    Ok(Frame::number(id))
 }
 
 /// A client with a session of its own.
@@ -186,9 +185,7 @@ pub(crate) fn with_session(parent: &Client, args: &mut Args) -> Frame {
     };
     let id = next_id();
     keep(id, parent.with_session(source));
-    let mut out = Frame::new();
-    out.int(id.into());
-    out
+    Frame::number(id)
 }
 
 fn source(token: String, record: Option<Json>) -> SessionSource {
@@ -222,10 +219,7 @@ fn realtime(mut args: Args) -> RealtimeOptions {
 /// The user's hook before a call: it answers the headers as they are to be, and further query parameters; or why it failed.
 fn before(hook: &Rc<Handle>, call: &mut Outgoing) {
     let mut out = Frame::new();
-    out.text(call.endpoint).text(call.method.as_str()).list(call.headers.iter().count().saturating_mul(2));
-    for (name, value) in call.headers.iter() {
-        out.text(name).text(value);
-    }
+    out.text(call.endpoint).text(call.method.as_str()).headers(&call.headers);
     let mut answer = hook.call(out.bytes());
     let headers = match answer.next() {
         Value::List(headers) => headers,

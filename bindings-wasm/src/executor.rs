@@ -183,16 +183,8 @@ pub(crate) fn write_error(out: &mut Frame, error: &Error) {
     let fields = error.fields();
     out.list(13).text(error.kind().as_str()).text(error.message()).text(error.fix());
     out.int(error.status().into()).some(error.code()).some(error.url()).int(error.attempts().into());
-    match error.retry_after() {
-        Some(time) => out.int(millis(time)),
-        None => out.null(),
-    };
-    out.some(error.mfa_id()).some(error.body());
-    match error.item() {
-        Some(item) => out.int(item as u64),
-        None => out.null(),
-    };
-    out.some(error.maybe_created()).list(fields.len());
+    out.maybe_int(error.retry_after().map(millis)).some(error.mfa_id()).some(error.body());
+    out.maybe_int(error.item().map(|item| item as u64)).some(error.maybe_created()).list(fields.len());
     for (name, field) in fields {
         out.list(4).text(name).text(&field.code).text(&field.message).maybe(field.params.as_ref());
     }

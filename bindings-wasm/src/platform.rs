@@ -12,6 +12,7 @@ use bytes::Bytes;
 use picobase::{
     Error, ErrorKind, Json, JsonView,
     auth::Store,
+    files::Source,
     runtime::{BoxFuture, Runtime},
     transport::{Body, Failure, Headers, Reading, Request, Response, ResponseBody, Transport, TransportError},
 };
@@ -84,10 +85,7 @@ impl Transport for Platform {
 
 fn written(request: &Request) -> Frame {
     let mut frame = Frame::new();
-    frame.text(request.method.as_str()).text(&request.url).list(request.headers.iter().count().saturating_mul(2));
-    for (name, value) in request.headers.iter() {
-        frame.text(name).text(value);
-    }
+    frame.text(request.method.as_str()).text(&request.url).headers(&request.headers);
     frame.int(match request.reading {
         Reading::Text => 1,
         Reading::Stream => 2,
@@ -145,7 +143,7 @@ fn answered(mut answer: Args) -> Result<Response, TransportError> {
         Value::Text(text) => Box::new(Given { value: None, text: Some(text) }),
         // What JavaScript could not decode.
         Value::Bytes(text) => Box::new(Given { value: Some(Json::parse(text).and_then(|_| not_json())), text: None }),
-        Value::Source(source) => Box::new(Stream(source.handle().unwrap_or_default(), source)),
+        Value::Source(source) => Box::new(Stream(source)),
         value => Box::new(Given { value: Some(Ok(value.json())), text: None }),
     };
     Ok(Response::new(u16::try_from(status).unwrap_or(0), headers, body))
@@ -174,12 +172,12 @@ impl ResponseBody for Given {
 }
 
 /// A body that comes piece by piece: the stream of JavaScript, alive as long as its source.
-struct Stream(u32, picobase::files::Source);
+struct Stream(Source);
 
 impl ResponseBody for Stream {
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, TransportError>> {
         let mut frame = Frame::new();
-        frame.handle(self.0);
+        frame.handle(self.0.handle().unwrap_or_default());
         Box::pin(async move {
             match wish(Wish::Read, frame, None).await.next() {
                 Value::Bytes(bytes) => Ok(Some(Bytes::from(bytes))),
@@ -190,7 +188,7 @@ impl ResponseBody for Stream {
     }
 
     fn handle(&self) -> Option<u32> {
-        self.1.handle()
+        self.0.handle()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Operations of sign-up, sign-in and the session.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 use core::future::IntoFuture;
 
 use picobase::{
@@ -44,10 +44,7 @@ fn session(op: u32, client: &Client, mut asked: Asked) {
         return asked.frame(Box::pin(async move {
             auth.ready().await?;
             let mut out = Frame::new();
-            match auth.session() {
-                Some(session) => clients::write_session(&mut out, &session),
-                None => _ = out.null(),
-            }
+            clients::maybe_session(&mut out, auth.session().as_ref());
             Ok(out)
         }));
     }
@@ -120,10 +117,7 @@ fn sign_up(mut asked: Asked, auth: &Auth) {
     let sign_up = if let Some(data) = asked.args.json() { sign_up.data(&data) } else { sign_up };
     asked.frame(Box::pin(async move {
         let mut out = Frame::new();
-        match sign_up.await? {
-            Some(session) => clients::write_session(&mut out, &session),
-            None => _ = out.null(),
-        }
+        clients::maybe_session(&mut out, sign_up.await?.as_ref());
         Ok(out)
     }));
 }
@@ -154,8 +148,7 @@ pub(super) fn all_in_one(
 ) -> SignIn {
     let auth = auth_of(client, args.some());
     let sign_in = auth.sign_in_with_oauth2(&args.text(), open).options(options);
-    let scopes: Vec<_> = args.texts();
-    let sign_in = sign_in.scopes(scopes);
+    let sign_in = sign_in.scopes(args.texts());
     let sign_in = if let Some(data) = args.json() { sign_in.create_data(&data) } else { sign_in };
     let sign_in = if let Some(mfa) = args.some() { sign_in.mfa_id(&mfa) } else { sign_in };
     let sign_in = if let Some(time) = args.time() { sign_in.timeout(time) } else { sign_in };

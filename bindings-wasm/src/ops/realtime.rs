@@ -1,11 +1,7 @@
 //! Operations of realtime and live queries.
 
 use alloc::{boxed::Box, vec::Vec};
-use core::{
-    future::{IntoFuture, poll_fn},
-    pin::Pin,
-    time::Duration,
-};
+use core::{future::poll_fn, pin::Pin, time::Duration};
 
 use futures_core::Stream;
 use picobase::{
@@ -34,15 +30,12 @@ pub(crate) fn start(op: u32, id: u32, client: u32, bytes: Vec<u8>) {
     match op {
         op::O_AUTH2_ALL_IN_ONE => {
             let open = move |url: &str| abi::tell(Tell::Event, id, Frame::new().text(url).bytes());
-            let args = core::mem::replace(&mut asked.args, crate::frame::Args::new(Vec::new()));
             let options = asked.options();
-            asked.spawn(Work::Session(all_in_one(&client, args, options, open)));
+            executor::spawn(id, Work::Session(all_in_one(&client, asked.args, options, open)));
         }
         op::SUBSCRIBE => subscribe(&client, asked),
         op::LIVE => live(&client, asked),
-        _ => {
-            control(op, &client, asked);
-        }
+        _ => control(op, &client, asked),
     }
 }
 
@@ -105,22 +98,20 @@ fn subscribe(client: &Client, mut asked: Asked) {
     let subscribe = if let Some(filter) = asked.args.some() { subscribe.filter(filter) } else { subscribe };
     let subscribe = if let Some(most) = asked.args.small() { subscribe.queue_max(most) } else { subscribe };
     let id = asked.id;
-    asked.frame(Box::pin(async move {
-        let mut events = subscribe.await?;
-        let job = executor::next_job();
-        executor::spawn(
-            job,
-            Work::Job(Box::pin(async move {
-                while let Some(event) = poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await {
-                    tell(id, |out| write_event(out, event));
-                }
-                tell(id, |out| _ = out.list(1).text("end"));
-            })),
-        );
-        let mut out = Frame::new();
-        out.int(job.into());
-        Ok(out)
-    }));
+    asked.frame(Box::pin(async move { Ok(tell_all(id, subscribe.await?, write_event)) }));
+}
+
+/// Tells what comes, in a job of its own, whose number is what ends it.
+fn tell_all<S: Stream + Unpin + 'static>(id: u32, mut events: S, write: fn(&mut Frame, S::Item)) -> Frame {
+    let job = executor::next_job();
+    let telling = async move {
+        while let Some(event) = poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await {
+            tell(id, |out| write(out, event));
+        }
+        tell(id, |out| _ = out.list(1).text("end"));
+    };
+    executor::spawn(job, Work::Job(Box::pin(telling)));
+    Frame::number(job)
 }
 
 fn tell(id: u32, write: impl FnOnce(&mut Frame)) {
@@ -158,22 +149,7 @@ fn live(client: &Client, mut asked: Asked) {
     let query = if let Some(limit) = asked.args.small() { query.limit(limit) } else { query };
     let query = if let Some(time) = asked.args.time() { query.recheck_every(time) } else { query };
     let id = asked.id;
-    asked.frame(Box::pin(async move {
-        let mut events = query.into_future().await?;
-        let job = executor::next_job();
-        executor::spawn(
-            job,
-            Work::Job(Box::pin(async move {
-                while let Some(event) = poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await {
-                    tell(id, |out| write_live(out, event));
-                }
-                tell(id, |out| _ = out.list(1).text("end"));
-            })),
-        );
-        let mut out = Frame::new();
-        out.int(job.into());
-        Ok(out)
-    }));
+    asked.frame(Box::pin(async move { Ok(tell_all(id, query.await?, write_live)) }));
 }
 
 fn write_live(out: &mut Frame, event: Result<LiveEvent<Json>, Error>) {
@@ -195,10 +171,7 @@ fn write_live(out: &mut Frame, event: Result<LiveEvent<Json>, Error>) {
             out.list(4).text("move").int(from as u64).int(to as u64).text(&id);
         }
         Ok(LiveEvent::Snapshot(records)) => {
-            out.list(2).text("snapshot").list(records.len());
-            for record in &records {
-                out.json(record);
-            }
+            out.list(2).text("snapshot").items(&records);
         }
         Ok(_) => _ = out.list(1).text("unknown"),
         Err(error) => {

@@ -11,7 +11,7 @@ use core::{
 use futures_core::Stream;
 use picobase::{
     Client, Error, Json,
-    records::{Batch, BatchResult, RecordStream, Write},
+    records::{Batch, RecordStream, Write},
 };
 
 use super::{Asked, body, files, op, unknown};
@@ -66,18 +66,14 @@ pub(super) fn more(op: u32, client: &Client, mut asked: Asked) {
             let list = records.iterate().options(options);
             let list = if let Some(size) = asked.args.small() { list.batch_size(size) } else { list };
             let id = with(|executor| executor.walks.open(list.stream()));
-            let mut out = Frame::new();
-            out.int(id.into());
-            asked.answer(Ok(out));
+            asked.answer(Ok(Frame::number(id)));
         }
         op::GET_MANY => {
             let many = records.get_many(asked.args.texts()).options(options);
             asked.frame(Box::pin(async move {
                 let many = many.await?;
                 let mut out = Frame::new();
-                out.list(2);
-                write_list(&mut out, &many.records);
-                out.list(many.missing.len());
+                out.list(2).items(&many.records).list(many.missing.len());
                 for id in &many.missing {
                     out.text(id);
                 }
@@ -98,16 +94,9 @@ fn write(mut asked: Asked, mut write: Write<Json>) {
     asked.json(write.into_future());
 }
 
-fn write_list(out: &mut Frame, items: &[Json]) {
-    out.list(items.len());
-    for item in items {
-        out.json(item);
-    }
-}
-
 fn list_of(items: &[Json]) -> Frame {
     let mut out = Frame::new();
-    write_list(&mut out, items);
+    out.items(items);
     out
 }
 
@@ -195,7 +184,8 @@ fn batch(client: &Client, mut asked: Asked) {
             None => (batch.send().options(options).await?, None),
             Some(size) => {
                 let size = (size != 0).then(|| usize::try_from(size).unwrap_or(usize::MAX));
-                chunked(batch.send_chunks_with(size, options).await)
+                let sent = batch.send_chunks_with(size, options).await;
+                (sent.results, sent.error)
             }
         };
         let mut out = Frame::new();
@@ -209,10 +199,6 @@ fn batch(client: &Client, mut asked: Asked) {
         }
         Ok(out)
     }));
-}
-
-fn chunked(chunked: picobase::records::Chunked) -> (Vec<BatchResult>, Option<Error>) {
-    (chunked.results, chunked.error)
 }
 
 fn add(batch: &mut Batch, mut request: Args) {

@@ -473,7 +473,9 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
         // What has no module yet has nothing to end either.
         const part = moduleOf(op);
         if (error || (part && !loading[part])) return;
-        for (const [id, { listener }] of running) if (listener && listener == args[0]) running.delete(id);
+        if (op == Op.Unsubscribe || op == Op.LiveEnd) {
+          for (const [id, { listener }] of running) if (listener == args[0]) running.delete(id);
+        }
         ending = true;
         start(op, 0, client.id, args);
         ending = false;
@@ -521,7 +523,7 @@ function valueOf(text: string): unknown {
     const value = json(JSON.parse(text));
     return value instanceof Tagged ? value : new Tagged(7, text);
   } catch {
-    return new Tagged(9, new TextEncoder().encode(text));
+    return new Tagged(9, text);
   }
 }
 

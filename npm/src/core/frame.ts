@@ -4,7 +4,7 @@
  */
 import { isFile } from "../body.js";
 
-/** What is written under a tag of its own: 6 an object as a handle, whatever it is; 7 JSON text; 9 bytes by value. */
+/** What is written under a tag of its own: 6 an object as a handle, whatever it is; 7 JSON text; 9 bytes by value, or those of a text. */
 export class Tagged {
   constructor(
     readonly tag: 6 | 7 | 9,
@@ -110,7 +110,7 @@ export function writerTo(handles: Handles): (values: unknown[], head?: 4) => Uin
     else if (value instanceof Tagged) {
       const { tag, content } = value;
       if (tag == 6) tagged(6, handles.add(content));
-      else if (tag == 7) text(7, content);
+      else if (typeof content == "string") text(tag, content);
       else {
         tagged(9, content.length);
         raw(content);

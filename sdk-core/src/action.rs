@@ -61,8 +61,17 @@ impl<T> core::fmt::Debug for Action<T> {
     }
 }
 
-/// The options of a call, apart from it: what bindings read before they know the call.
-#[cfg(not(feature = "std"))]
+/// The options of a call, apart from it: what bindings read before they know the call, and what several calls share.
+///
+/// ```
+/// # fn demo(client: picobase::Client) {
+/// use picobase::action::CallOptions;
+/// let mut options = CallOptions { timeout: Some(std::time::Duration::from_secs(5)), ..CallOptions::default() };
+/// options.headers.set("X-Trace", "42");
+/// let post = client.collection("posts").get_one("abc").options(options.clone());
+/// let page = client.collection("posts").get_list(1, 20).options(options);
+/// # let _ = (post, page); }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct CallOptions {
     /// Query parameters; they win over the call's own.
@@ -73,7 +82,6 @@ pub struct CallOptions {
     pub timeout: Option<core::time::Duration>,
 }
 
-#[cfg(not(feature = "std"))]
 impl CallOptions {
     #[inline(never)]
     pub(crate) fn apply(
@@ -95,7 +103,12 @@ macro_rules! call_options {
     ($type:ty $(, $generic:ident)*) => {
         impl<$($generic),*> $type {
             /// Takes these options.
-            #[cfg(not(feature = "std"))]
+            ///
+            /// ```
+            /// # fn demo(client: picobase::Client, options: picobase::action::CallOptions) {
+            /// let call = client.collection("posts").get_one("abc").options(options);
+            /// # let _ = call; }
+            /// ```
             pub fn options(mut self, options: crate::action::CallOptions) -> Self {
                 options.apply(&mut self.call.query, &mut self.call.headers, &mut self.call.limit);
                 self

@@ -379,6 +379,12 @@ impl Client {
         let session = match source.into() {
             SessionSource::Guest => SessionState::new(Arc::new(MemoryStore::new()), None),
             SessionSource::Store(store) => SessionState::new(store, None),
+            #[cfg(feature = "std")]
+            SessionSource::Kept(session, store) => {
+                let state = SessionState::new(store, None);
+                state.adopt(&session, self.shared.runtime.now());
+                state
+            }
             SessionSource::Session(session) => {
                 let state = SessionState::new(Arc::new(MemoryStore::holding(session.to_stored())), None);
                 state.adopt(&session, self.shared.runtime.now());
@@ -529,8 +535,16 @@ impl<T> Action<T> {
         self
     }
 
-    /// The body as bytes of the host.
-    #[cfg(not(feature = "std"))]
+    /// The body as bytes that are no JSON; name their type with the header `Content-Type`.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// use picobase::{files::Source, transport::Method};
+    /// let call = client.send(Method::Post, "/api/import").raw(Source::bytes("a,b")).header("Content-Type", "text/csv");
+    /// let _: serde_json::Value = call.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn raw(mut self, source: crate::files::Source) -> Self {
         self.call.body = Body::Raw(source);
         self
@@ -585,6 +599,9 @@ pub enum SessionSource {
     Session(Session),
     /// Whatever the store holds, and what is to be kept there.
     Store(Arc<dyn Store>),
+    /// This session, which the store holds already, and what is to be kept there later.
+    #[cfg(feature = "std")]
+    Kept(Session, Arc<dyn Store>),
 }
 
 impl From<&str> for SessionSource {

@@ -253,7 +253,6 @@ impl Query {
     }
 
     /// Sets all that another one has; what stands there several times does so here.
-    #[cfg(not(feature = "std"))]
     pub(crate) fn merge(&mut self, other: Query) {
         self.pairs.retain(|(name, _)| !other.pairs.iter().any(|(key, _)| key == name));
         self.pairs.extend(other.pairs);
@@ -287,7 +286,12 @@ impl Query {
     }
 
     /// The plain value of a parameter.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    ///
+    /// ```
+    /// let mut query = picobase::url::Query::new();
+    /// assert_eq!(query.set("page", 2).get("page"), Some("2"));
+    /// ```
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -473,7 +477,11 @@ impl<T: Into<QueryValue>> From<Option<T>> for QueryValue {
 
 /// `YYYY-MM-DD HH:MM:SS.mmmZ`, the form in which the server keeps and compares dates.
 /// None beyond the years 1 to 9999, which that form cannot say.
-pub(crate) fn date(unix_ms: i64) -> Option<String> {
+///
+/// ```
+/// assert_eq!(picobase::url::date(1_700_000_000_123).as_deref(), Some("2023-11-14 22:13:20.123Z"));
+/// ```
+pub fn date(unix_ms: i64) -> Option<String> {
     let (days, ms) = (unix_ms.div_euclid(86_400_000), unix_ms.rem_euclid(86_400_000));
     let (year, month, day) = civil(days);
     if !(1..=9999).contains(&year) {

@@ -95,7 +95,12 @@ pub struct SignInWithOAuth2<F> {
 
 impl<F> SignInWithOAuth2<F> {
     /// Takes these options, for the call that signs in.
-    #[cfg(not(feature = "std"))]
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client, options: picobase::action::CallOptions) {
+    /// let call = client.auth().sign_in_with_oauth2("google", |url| println!("open {url}")).options(options);
+    /// # let _ = call; }
+    /// ```
     pub fn options(mut self, options: crate::action::CallOptions) -> Self {
         options.apply(&mut self.call.query, &mut self.call.headers, &mut self.call.limit);
         self

@@ -154,14 +154,36 @@ impl Session {
         self.0.record.get_str("id").unwrap_or_default()
     }
 
-    /// The form in which stores keep it.
-    pub(crate) fn to_stored(&self) -> String {
+    /// The session of a token alone: its record has what the token says of it.
+    ///
+    /// ```
+    /// use picobase::auth::Session;
+    /// assert_eq!(Session::from_token("no token").user_id(), "");
+    /// ```
+    pub fn from_token(token: &str) -> Session {
+        Claims::minimal_session(token)
+    }
+
+    /// The form in which stores keep it, and which the PocketBase SDK uses as well: JSON of `token` and `record`. It is
+    /// a secret.
+    ///
+    /// ```
+    /// use picobase::{Json, auth::Session};
+    /// assert_eq!(Session::new("a".to_string(), Json::null()).to_stored(), r#"{"token":"a","record":null}"#);
+    /// ```
+    pub fn to_stored(&self) -> String {
         Json::object([("token", Json::string(self.token())), ("record", self.0.record.clone())]).as_text().to_string()
     }
 
     /// Reads the form in which stores keep it; none where it is something else. The PocketBase SDK of old wrote
     /// `model` in place of `record`.
-    pub(crate) fn from_stored(text: &str) -> Option<Session> {
+    ///
+    /// ```
+    /// use picobase::auth::Session;
+    /// assert!(Session::from_stored(r#"{"token": "a", "record": null}"#).is_some());
+    /// assert!(Session::from_stored("something else").is_none());
+    /// ```
+    pub fn from_stored(text: &str) -> Option<Session> {
         let json = Json::parse(text.as_bytes().to_vec()).ok().filter(Json::is_object)?;
         let token = json.get_str("token").filter(|token| !token.is_empty())?;
         let record = json.get("record").or_else(|| json.get("model")).unwrap_or_else(Json::null);

@@ -267,7 +267,12 @@ impl fmt::Debug for FinishOAuth2 {
 
 impl FinishOAuth2 {
     /// Takes these options.
-    #[cfg(not(feature = "std"))]
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client, callback: &str, options: picobase::action::CallOptions) {
+    /// let call = client.auth().finish_oauth2_url(callback).options(options);
+    /// # let _ = call; }
+    /// ```
     pub fn options(mut self, options: crate::action::CallOptions) -> Self {
         options.apply(&mut self.call.query, &mut self.call.headers, &mut self.call.limit);
         self

@@ -187,7 +187,12 @@ impl Download {
     }
 
     /// Takes these options.
-    #[cfg(not(feature = "std"))]
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client, post: picobase::Record, options: picobase::action::CallOptions) {
+    /// let call = client.files().download(&post, "cover.png").options(options);
+    /// # let _ = call; }
+    /// ```
     pub fn options(mut self, options: crate::action::CallOptions) -> Self {
         options.apply(&mut self.call.query, &mut self.call.headers, &mut self.call.limit);
         self

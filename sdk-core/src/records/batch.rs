@@ -223,7 +223,14 @@ impl Batch {
 
     /// [`send_chunks_of`](Self::send_chunks_of) with options for each of the requests; without a size as
     /// [`send_chunked`](Self::send_chunked).
-    #[cfg(not(feature = "std"))]
+    ///
+    /// ```
+    /// # async fn demo(batch: picobase::records::Batch) {
+    /// use picobase::action::CallOptions;
+    /// let options = CallOptions { timeout: Some(std::time::Duration::from_secs(60)), ..CallOptions::default() };
+    /// let sent = batch.send_chunks_with(None, options).await;
+    /// # let _ = sent; }
+    /// ```
     pub async fn send_chunks_with(self, size: Option<usize>, options: crate::action::CallOptions) -> Chunked {
         self.chunks(size.unwrap_or(CHUNK), |action| action.options(options.clone())).await
     }

@@ -136,7 +136,6 @@ impl Headers {
     }
 
     /// Sets all fields that others have.
-    #[cfg(not(feature = "std"))]
     pub(crate) fn merge(&mut self, others: &Headers) {
         for (name, value) in others.iter() {
             self.set(name, value);

@@ -1,0 +1,92 @@
+//! Errors of the core as exceptions of Python. Their classes are written in Python (`picobase/_errors.py`), since a stable
+//! ABI knows no exceptions with fields.
+
+use picobase::{Error, ErrorKind, FieldError};
+use pyo3::{intern, prelude::*, sync::PyOnceLock, types::PyDict};
+
+use crate::json;
+
+/// `picobase._errors.make`: the exception of these parts.
+static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// The exception that says what the error says.
+pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    match exception(py, error) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(broken) => broken,
+    }
+}
+
+/// An error of the binding's own.
+pub(crate) fn fail(py: Python<'_>, kind: ErrorKind, message: &str, fix: &str) -> PyErr {
+    raise(py, &Error::new(kind, message).with_fix(fix))
+}
+
+/// The exception itself, to be kept rather than raised.
+pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
+    let make = MAKE.get_or_try_init(py, || {
+        PyResult::Ok(py.import(intern!(py, "picobase._errors"))?.getattr(intern!(py, "make"))?.unbind())
+    })?;
+    let fields = PyDict::new(py);
+    for (name, field) in error.fields() {
+        fields.set_item(name, described(py, field)?)?;
+    }
+    let parts = PyDict::new(py);
+    parts.set_item(intern!(py, "message"), error.message())?;
+    parts.set_item(intern!(py, "status"), error.status())?;
+    parts.set_item(intern!(py, "code"), error.code())?;
+    parts.set_item(intern!(py, "fields"), fields)?;
+    parts.set_item(intern!(py, "fix"), error.fix())?;
+    parts.set_item(intern!(py, "url"), error.url())?;
+    parts.set_item(intern!(py, "attempts"), error.attempts())?;
+    parts.set_item(intern!(py, "retry_after"), error.retry_after().map(|time| time.as_secs_f64()))?;
+    parts.set_item(intern!(py, "mfa_id"), error.mfa_id())?;
+    parts.set_item(intern!(py, "body"), error.body())?;
+    parts.set_item(intern!(py, "item"), error.item())?;
+    parts.set_item(intern!(py, "maybe_created"), error.maybe_created())?;
+    make.bind(py).call1((error.kind().as_str(), parts))
+}
+
+/// Code, message and parameters of a refused field.
+fn described<'py>(py: Python<'py>, field: &FieldError) -> PyResult<(String, String, Bound<'py, PyAny>)> {
+    let params = match &field.params {
+        Some(params) => json::to_python(py, params)?,
+        None => PyDict::new(py).into_any(),
+    };
+    Ok((field.code.clone(), field.message.clone(), params))
+}
+
+/// What a Python function of the user raised, as an error of the core: `kind` says where it happened. One that came from
+/// us is that error again.
+pub(crate) fn of_python(py: Python<'_>, kind: ErrorKind, doing: &str, raised: &PyErr) -> Error {
+    let value = raised.value(py);
+    let text = |name: &str| value.getattr(name).ok().and_then(|value| value.extract::<String>().ok());
+    match (text("kind").as_deref().and_then(kind_named), text("message"), text("fix")) {
+        (Some(kind), Some(message), Some(fix)) => Error::new(kind, message).with_fix(fix),
+        _ => Error::new(kind, format!("{doing} failed: {raised}")),
+    }
+}
+
+fn kind_named(name: &str) -> Option<ErrorKind> {
+    use ErrorKind::*;
+    let all = [
+        Configuration,
+        Network,
+        Timeout,
+        Cancelled,
+        Validation,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        Conflict,
+        MfaRequired,
+        RateLimited,
+        InstanceUnavailable,
+        InvalidApiKey,
+        SessionExpired,
+        Server,
+        Decode,
+        Storage,
+    ];
+    all.into_iter().find(|kind| kind.as_str() == name)
+}

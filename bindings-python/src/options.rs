@@ -1,0 +1,95 @@
+//! The options of a call as Python gives them: keyword arguments.
+
+use std::time::Duration;
+
+use picobase::{ErrorKind, action::CallOptions};
+use pyo3::{
+    exceptions::PyTypeError,
+    intern,
+    prelude::*,
+    types::{PyDict, PyMapping, PyString},
+};
+
+use crate::{error, value::query_value};
+
+/// Reads `query`, `headers` and `timeout`; anything else is a mistake in the call, which Python's own words tell.
+pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<CallOptions> {
+    let mut out = CallOptions::default();
+    for (name, value) in given {
+        let name = name.cast::<PyString>()?.to_str()?;
+        match name {
+            "query" => each(&value, |name, value| {
+                out.query.set(name, query_value(&value)?);
+                Ok(())
+            })?,
+            "headers" => each(&value, |name, value| {
+                if !value.is_none() {
+                    out.headers.set(name, value.str()?.to_str()?);
+                }
+                Ok(())
+            })?,
+            "timeout" => out.timeout = timeout(&value)?,
+            _ => return Err(PyTypeError::new_err(format!("unexpected keyword argument '{name}'"))),
+        }
+    }
+    Ok(out)
+}
+
+/// A query parameter that has a keyword of its own; none is left out.
+pub(crate) trait Named: Sized {
+    fn named(self, name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Self>;
+
+    /// The keywords of lists.
+    fn listed<'a, 'py: 'a>(
+        self,
+        filter: Option<&'a Bound<'py, PyAny>>,
+        sort: Option<&'a Bound<'py, PyAny>>,
+        expand: Option<&'a Bound<'py, PyAny>>,
+        fields: Option<&'a Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
+        self.named("filter", filter)?.named("sort", sort)?.named("expand", expand)?.named("fields", fields)
+    }
+}
+
+impl Named for CallOptions {
+    fn named(mut self, name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        if let Some(value) = value {
+            // What stands under `query` was named there by whoever wrote the call, and wins.
+            if self.query.get(name).is_none() {
+                self.query.set(name, query_value(value)?);
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn each(given: &Bound<'_, PyAny>, mut take: impl FnMut(&str, Bound<'_, PyAny>) -> PyResult<()>) -> PyResult<()> {
+    if given.is_none() {
+        return Ok(());
+    }
+    for pair in given.cast::<PyMapping>()?.items()? {
+        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+        take(name.cast::<PyString>()?.to_str()?, value)?;
+    }
+    Ok(())
+}
+
+/// Seconds or a `timedelta`; none where the default is meant. 0 is without end.
+pub(crate) fn timeout(given: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
+    if given.is_none() {
+        return Ok(None);
+    }
+    let seconds = match given.call_method0(intern!(given.py(), "total_seconds")) {
+        Ok(seconds) => seconds.extract::<f64>()?,
+        Err(_) => given.extract::<f64>()?,
+    };
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) => Ok(Some(time)),
+        Err(_) => Err(error::fail(
+            given.py(),
+            ErrorKind::Validation,
+            &format!("a timeout cannot be {seconds} seconds"),
+            "Pass a number of seconds or a timedelta; 0 for no limit.",
+        )),
+    }
+}

@@ -1,0 +1,38 @@
+"""A file to upload."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Iterable
+from typing import IO, Any, Union
+
+FileSource = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", IO[bytes], Iterable[bytes], AsyncIterable[bytes]]
+"""Where the bytes of a file come from: memory, a path, an open file, or an iterator."""
+
+
+class File:
+    """A file to upload, where its name or type is to be said. Bytes, paths and open files can be passed as they are.
+
+    ```python
+    from picobase import Client, File
+
+    def save(client: Client) -> None:
+        cover = File(b"...", filename="cover.png", content_type="image/png")
+        client.collection("posts").create({"title": "Hello", "cover": cover})
+    ```
+
+    Args:
+        source: Bytes, a path, an open binary file, or an iterator of bytes; for `AsyncClient` also an async iterator.
+        filename: Its name; by default that of the source, or of the field.
+        content_type: Its media type; by default what its name says.
+    """
+
+    __slots__ = ("content_type", "filename", "source")
+
+    def __init__(self, source: FileSource | Any, filename: str | None = None, content_type: str | None = None) -> None:
+        self.source = source
+        self.filename = filename
+        self.content_type = content_type
+
+    def __repr__(self) -> str:
+        return f"File(filename={self.filename!r}, content_type={self.content_type!r})"

@@ -1,0 +1,76 @@
+"""The public types that belong to no one module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from typing_extensions import TypedDict
+
+    class CallOptions(TypedDict, total=False):
+        """What every call may be given.
+
+        Attributes:
+            query: Query parameters of any name. `None` leaves one out.
+            headers: Header fields beside those of the client; they win.
+            timeout: How long the call may take, in seconds, waits and retries included; 0 for no limit. 30 by default.
+        """
+
+        query: Mapping[str, Any] | None
+        headers: Mapping[str, str | None] | None
+        timeout: float | timedelta | None
+
+
+T = TypeVar("T")
+
+
+class ListResult(Sequence[T], Generic[T]):
+    """One page of a list. It is a sequence of its records.
+
+    Attributes:
+        page: Which page this is, counted from 1.
+        per_page: How many records a page has.
+        total_items: How many records there are in all; -1 with `skip_total`.
+        total_pages: How many pages there are; -1 with `skip_total`.
+        items: The records.
+    """
+
+    __slots__ = ("items", "page", "per_page", "total_items", "total_pages")
+
+    page: int
+    per_page: int
+    total_items: int
+    total_pages: int
+    items: list[T]
+
+    def __init__(self, items: list[T], page: int, per_page: int, total_items: int, total_pages: int) -> None:
+        self.items = items
+        self.page = page
+        self.per_page = per_page
+        self.total_items = total_items
+        self.total_pages = total_pages
+
+    @classmethod
+    def _of(cls, answer: dict[str, Any]) -> ListResult[T]:
+        return cls(
+            answer["items"], answer["page"], answer["perPage"], answer.get("totalItems", -1), answer.get("totalPages", -1)
+        )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        return self.items[index]
+
+    def __repr__(self) -> str:
+        return f"<ListResult page {self.page} of {self.total_pages}, {len(self.items)} of {self.total_items} items>"

@@ -44,7 +44,11 @@ pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'
     parts.set_item(intern!(py, "body"), error.body())?;
     parts.set_item(intern!(py, "item"), error.item())?;
     parts.set_item(intern!(py, "maybe_created"), error.maybe_created())?;
-    make.bind(py).call1((error.kind().as_str(), parts))
+    let exception = make.bind(py).call1((error.kind().as_str(), parts))?;
+    if let Some(raised) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<PyErr>()) {
+        exception.setattr(intern!(py, "__cause__"), raised.value(py))?;
+    }
+    Ok(exception)
 }
 
 /// Code, message and parameters of a refused field.
@@ -57,14 +61,15 @@ fn described<'py>(py: Python<'py>, field: &FieldError) -> PyResult<(String, Stri
 }
 
 /// What a Python function of the user raised, as an error of the core: `kind` says where it happened. One that came from
-/// us is that error again.
+/// us is that error again. The exception itself is its cause.
 pub(crate) fn of_python(py: Python<'_>, kind: ErrorKind, doing: &str, raised: &PyErr) -> Error {
     let value = raised.value(py);
     let text = |name: &str| value.getattr(name).ok().and_then(|value| value.extract::<String>().ok());
-    match (text("kind").as_deref().and_then(kind_named), text("message"), text("fix")) {
+    let error = match (text("kind").as_deref().and_then(kind_named), text("message"), text("fix")) {
         (Some(kind), Some(message), Some(fix)) => Error::new(kind, message).with_fix(fix),
         _ => Error::new(kind, format!("{doing} failed: {raised}")),
-    }
+    };
+    error.with_source(raised.clone_ref(py))
 }
 
 fn kind_named(name: &str) -> Option<ErrorKind> {

@@ -166,7 +166,13 @@ struct Inner {
     item: Option<usize>,
     maybe_created: Option<String>,
     unsure: bool,
+    #[cfg(feature = "std")]
+    source: Option<Source>,
 }
+
+/// What an error of one's own came from.
+#[cfg(feature = "std")]
+type Source = Arc<dyn core::error::Error + Send + Sync>;
 
 impl Error {
     /// An error of a kind, for transports, stores and runtimes of your own.
@@ -193,6 +199,8 @@ impl Error {
             item: None,
             maybe_created: None,
             unsure: false,
+            #[cfg(feature = "std")]
+            source: None,
         }))
     }
 
@@ -205,6 +213,20 @@ impl Error {
     #[must_use]
     pub fn with_fix(self, fix: impl Into<String>) -> Error {
         self.edit(|inner| inner.fix = Some(fix.into()))
+    }
+
+    /// The same error with what it came from, for whoever asks for its `source`.
+    ///
+    /// ```
+    /// use std::{error::Error as _, io};
+    /// use picobase::{Error, ErrorKind};
+    /// let error = Error::new(ErrorKind::Storage, "the disk is full").with_source(io::Error::other("ENOSPC"));
+    /// assert!(error.source().is_some_and(|source| source.is::<io::Error>()));
+    /// ```
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn with_source(self, source: impl core::error::Error + Send + Sync + 'static) -> Error {
+        self.edit(|inner| inner.source = Some(Arc::new(source)))
     }
 
     pub(crate) fn configuration(message: impl Into<String>) -> Error {
@@ -471,7 +493,12 @@ impl fmt::Debug for Error {
     }
 }
 
-impl core::error::Error for Error {}
+impl core::error::Error for Error {
+    #[cfg(feature = "std")]
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
 
 /// What the body of an error says: the server's `{status, message, data}` or the gateway's `{error: {…}}`.
 #[derive(Default)]

@@ -76,8 +76,7 @@ export class FakeClock {
         if (this.#timers.delete(id)) timer.call();
       }
       if (due.length) quiet = 0;
-      // A page reads streams elsewhere, in real time: what it has read may come some turns later.
-      await (quiet == 5 && "document" in globalThis ? new Promise((done) => real.setTimeout(done, 4)) : turn());
+      await turn();
     }
   }
 

@@ -51,7 +51,13 @@ export class Sent {
   /** The whole answer. */
   answer(status: number, body: string | null = "", headers: Record<string, string> = {}): void {
     this.over = true;
-    this.#respond(status, headers, body ? new TextEncoder().encode(body) : null);
+    const whole = new ReadableStream<Uint8Array>({
+      start(controller) {
+        if (body) controller.enqueue(new TextEncoder().encode(body));
+        controller.close();
+      },
+    });
+    this.#respond(status, headers, whole);
   }
 
   /** The head of an answer whose body follows. */
@@ -84,19 +90,17 @@ export class Sent {
     }
   }
 
-  #respond(status: number, headers: Record<string, string>, body: BodyInit | null): void {
+  #respond(status: number, headers: Record<string, string>, body: ReadableStream<Uint8Array>): void {
     if (!this.waits) throw new Error(`nobody waits for ${this.method} ${this.url}`);
     this.#answered = true;
-    const empty = [204, 205, 304].includes(status);
-    const response = new Response(empty ? null : body, { status });
-    // A Response refuses some of what a server may send.
     const lower = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
-    Object.defineProperty(response, "headers", { value: { get: (name: string) => lower[name.toLowerCase()] ?? null } });
-    // A browser reads it elsewhere, in a time of its own; here it is there at once.
-    if (!(body instanceof ReadableStream)) {
-      const text = empty || !body ? "" : new TextDecoder("utf-8", { ignoreBOM: false }).decode(body as Uint8Array);
-      Object.defineProperty(response, "text", { value: async () => text });
-    }
+    const response = Object.defineProperties(new Response(null, { status }), {
+      // A Response refuses some of what a server may send.
+      headers: { value: { get: (name: string) => lower[name.toLowerCase()] ?? null } },
+      // A browser reads its own bodies elsewhere, in a time of its own; here all is there as soon as it was sent.
+      body: { value: body },
+      text: { value: () => textOf(body) },
+    });
     this.#answer(response);
   }
 
@@ -113,6 +117,17 @@ export class Sent {
     const type = this.headers.get("content-type") ?? "";
     const read = new Response(body as BodyInit, { headers: { "content-type": type } });
     return type.startsWith("multipart/") ? { form: await read.formData() } : { json: JSON.parse(await read.text()) };
+  }
+}
+
+/** The text of a body, read in this very thread. */
+async function textOf(body: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for (const reader = body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    text += decoder.decode(value, { stream: true });
   }
 }
 

@@ -46,20 +46,20 @@ describe.concurrent("B16", () => {
     world.later(() => live.close());
     stage.write();
     await stage.more(20);
-    await stage.proxy.cut("reset", "/api/realtime");
+    await stage.cut("reset");
     await stage.proxy.faults({ method: "GET", path_contains: "/records", times: 3, action: { type: "respond", status: 502 } });
     await stage.more(20);
     await stage.server.restart(500);
     await stage.more(30);
-    await stage.proxy.cut("close", "/api/realtime");
+    await stage.cut("close");
     await stage.more(20);
     await stage.stop();
-    const wanted = await fresh(stage.direct);
+    // Asked anew each time: a write that its writer has given up may still be done.
     await until(
-      () => live.records,
-      (records) => JSON.stringify(records) === JSON.stringify(wanted),
+      async () => ({ live: live.records, fresh: await fresh(stage.direct) }),
+      ({ live, fresh }) => JSON.stringify(live) === JSON.stringify(fresh),
     );
-    expect(wanted.length).toBeGreaterThan(5);
+    expect(live.records.length).toBeGreaterThan(5);
   });
 
   it("changes as an iterable", async ({ world }) => {

@@ -1,7 +1,7 @@
 /** What realtime's scenarios share: a server of their own, a writer, and watches that fold events into a state. */
 import type { Client, ClientOptions } from "@picobase/client";
 import { expect } from "vitest";
-import type { Proxy, Server } from "./kit.js";
+import type { Logged, Proxy, Server } from "./kit.js";
 import { sleep, until, type World } from "./world.js";
 
 type Row = { id: string; updated: string; [field: string]: any };
@@ -72,18 +72,27 @@ export class Stage {
     return watch;
   }
 
-  /** Nothing is written any more, and each watch comes to what the server has. */
-  async converges(...watches: Watch[]): Promise<void> {
+  /** The requests for a stream, so far. */
+  async streams(): Promise<Logged[]> {
+    return (await this.proxy.requests("/api/realtime")).filter((request) => request.method === "GET");
+  }
+
+  /** Cuts the stream, of which there is one: waits until the client is connected by it, however long it takes to come back. */
+  async cut(how: "close" | "reset" | "stall"): Promise<void> {
+    await until(async () => this.client.realtime.isConnected && (await this.streams()).filter((stream) => stream.ended_ms === null).length === 1);
+    await until(() => this.proxy.cut(how, "/api/realtime"), ({ connections }) => connections > 0);
+  }
+
+  /** Nothing is written any more, and the watch comes to what the server has. */
+  async converges(watch: Watch): Promise<void> {
     await this.stop();
-    const server = new Map((await this.direct.collection<Row>("bulk").getFullList()).map((row) => [row.id, row]));
-    for (const watch of watches) {
-      const wanted = new Map([...server].filter(([id]) => watch.state.has(id) || watch.complete));
-      await until(
-        () => [...watch.state].sort(),
-        (state) => JSON.stringify(state) === JSON.stringify([...wanted].sort()),
-      );
-      expect(watch.doubles).toEqual([]);
-    }
+    // Asked anew each time: a write that its writer has given up may still be done.
+    const server = async () => (await this.direct.collection<Row>("bulk").getFullList()).map((row) => [row.id, row] as const);
+    await until(
+      async () => ({ shown: [...watch.state].sort(), server: (await server()).sort() }),
+      ({ shown, server }) => JSON.stringify(shown) === JSON.stringify(server),
+    );
+    expect(watch.doubles).toEqual([]);
   }
 }
 
@@ -94,8 +103,6 @@ export class Watch {
   readonly resyncs: string[] = [];
   readonly lagged: number[] = [];
   stop!: () => Promise<void>;
-  /** Was it there before the first write? */
-  complete = true;
 
   take(event: any): void {
     const { action, record } = event;

@@ -240,7 +240,7 @@ describe("connections", () => {
     expect(asked).toBe("1");
   });
 
-  it("leave nothing behind: 2,000 requests, some of which fail", { timeout: 60_000 }, async () => {
+  it("leave nothing behind: 2,000 requests, some of which fail", async () => {
     const own = nodeTransport();
     let open = 0;
     const { url, server } = await serve((request, answer) => {
@@ -271,13 +271,13 @@ describe("connections", () => {
     const first = await round(0);
     const second = await round(1000);
     await expect.poll(() => listeners).toBe(0);
-    expect(open).toBeLessThanOrEqual(20);
+    await expect.poll(() => open).toBeLessThanOrEqual(20);
     expect(second - first).toBeLessThan(2e6);
     own.close();
     await expect.poll(() => open).toBe(0);
   });
 
-  it("carry 50 MB each way in constant memory", { timeout: 60_000 }, async () => {
+  it("carry 50 MB each way in constant memory", async () => {
     const size = 50_000_000;
     const { url } = await serve(async (request, answer) => {
       if (request.method == "POST") return void answer.end(`${await bytesOf(request)}`);
@@ -339,7 +339,7 @@ async function program(env: Record<string, string>, url: string, body: string): 
     define: { SPLIT: "false" },
     outfile: file,
   });
-  const { stdout } = await promisify(execFile)(process.execPath, [file, url], { env: { ...process.env, ...env }, timeout: 20_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, [file, url], { env: { ...process.env, ...env }, timeout: 60_000 });
   return stdout.trim();
 }
 
@@ -411,7 +411,7 @@ describe("proxies", () => {
       `CONNECT ${host} ${basic}`,
     ]);
     expect(await program({ HTTP_PROXY: "socks5://p" }, "http://a.invalid/", asksOnce)).toMatch(/^unknown_host .*http:\/\//);
-  }, 60_000);
+  });
 });
 
 it("reads the modules beside the entry, in both module systems", async () => {

@@ -1,9 +1,12 @@
 /** B6: every call, transfer and wait can be given a deadline and can be cancelled. */
 import { describe, expect } from "vitest";
-import { failure, it, sleep, timed, unique, until } from "../support/world.js";
+import { failure, it, timed, unique, until } from "../support/world.js";
 
 const never = { path_prefix: "/api/", action: { type: "stall" } };
-const asleep = { path_prefix: "/api/", action: { type: "respond", status: 503, headers: { "Retry-After": "1" } } };
+const asleep = { path_prefix: "/api/", action: { type: "respond", status: 503, headers: { "Retry-After": "4" } } };
+
+/** Far more than a slow machine needs, far less than what would end without the deadline or the cancellation. */
+const LATE = 10_000;
 
 describe.concurrent("deadlines", () => {
   it("of a call", async ({ world }) => {
@@ -12,7 +15,7 @@ describe.concurrent("deadlines", () => {
     const [error, took] = await timed(failure(world.client(proxy.url).collection("posts").getList(1, 1, { timeout: 300 })));
     expect(error).toMatchObject({ kind: "Timeout", isAbort: false });
     expect(took).toBeGreaterThan(290);
-    expect(took).toBeLessThan(1500);
+    expect(took).toBeLessThan(LATE);
     await until(async () => (await proxy.stats()).in_flight, (n) => n === 0);
   });
 
@@ -28,7 +31,7 @@ describe.concurrent("deadlines", () => {
     await proxy.faults(asleep);
     const [error, took] = await timed(failure(world.client(proxy.url).health.check({ timeout: 500 })));
     expect(error.kind).toMatch(/^(Timeout|InstanceUnavailable)$/);
-    expect(took).toBeLessThan(1500);
+    expect(took).toBeLessThan(LATE);
   });
 
   it("of a subscription, whose listener is gone then", async ({ world }) => {
@@ -63,42 +66,45 @@ describe.concurrent("cancellation", () => {
     controller.abort();
     const [error, took] = await timed(call);
     expect(error).toMatchObject({ kind: "Cancelled", isAbort: true });
-    expect(took).toBeLessThan(300);
+    expect(took).toBeLessThan(LATE);
     await until(async () => (await proxy.stats()).in_flight, (n) => n === 0);
   });
 
   it("in a wait for an instance to wake up, and the others go on", async ({ world }) => {
     const proxy = await world.proxy();
-    await proxy.faults({ ...asleep, for_ms: 1500, from: "first_hit" });
+    await proxy.faults(asleep);
     const client = world.client(proxy.url);
+    const states: string[] = [];
+    client.onState((state) => states.push(state));
     const controller = new AbortController();
     const cancelled = failure(client.collection("posts").getList(1, 1, { signal: controller.signal }));
     const other = client.collection("posts").getList(1, 1);
-    await until(async () => (await proxy.requests()).length > 0);
-    await sleep(100);
+    await until(() => states.length > 0);
+    await proxy.faults();
     controller.abort();
-    const [error, took] = await timed(cancelled);
-    expect(error.kind).toBe("Cancelled");
-    expect(took).toBeLessThan(300);
+    // Before the instance is asked again.
+    const first = await Promise.race([cancelled, other.then(() => "the other")]);
+    expect(first).toMatchObject({ kind: "Cancelled" });
+    expect(states).toEqual(["starting"]);
     expect((await other).items).toHaveLength(1);
   });
 
   it("of an upload, a download, a walk and a subscription", async ({ world }) => {
     const proxy = await world.proxy();
     const client = world.client(proxy.url);
-    const post = await client.collection("posts").create({ title: "x", attachments: new File([new Uint8Array(300_000)], "a.bin") });
+    const post = await client.collection("posts").create({ title: "x", attachments: new File([new Uint8Array(1_500_000)], "a.bin") });
     await proxy.faults(
       { method: "POST", path_prefix: "/api/", action: { type: "slow", bytes_per_sec: 100_000, direction: "request" } },
       { method: "GET", path_prefix: "/api/files", action: { type: "slow", bytes_per_sec: 100_000, direction: "response" } },
     );
     const soon = () => AbortSignal.timeout(300);
-    const file = new File([new Uint8Array(600_000)], "b.bin");
+    const file = new File([new Uint8Array(1_500_000)], "b.bin");
     expect(await failure(client.collection("posts").create({ title: "x", attachments: file }, { signal: soon() }))).toMatchObject({ kind: "Cancelled" });
     const download = async () => (await client.storage.download(post, post.attachments[0], { signal: soon() })).arrayBuffer();
     // What a body that is cut off fails with is the platform's.
     const [cut, took] = await timed(download().then(() => false, () => true));
     expect(cut).toBe(true);
-    expect(took).toBeLessThan(1500);
+    expect(took).toBeLessThan(LATE);
     await proxy.faults(never);
     expect(await failure(client.collection("posts").getFullList({ signal: soon() }))).toMatchObject({ kind: "Cancelled" });
     expect(await failure(client.collection("posts").subscribe("*", () => {}, { signal: soon() }))).toMatchObject({ kind: "Cancelled" });

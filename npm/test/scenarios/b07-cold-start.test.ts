@@ -1,7 +1,8 @@
 /** B7: an instance that sleeps makes an answer slower, never wrong. */
+import type { Client } from "@picobase/client";
 import { describe, expect } from "vitest";
 import type { Logged } from "../support/kit.js";
-import { failure, it, sleep, timed, unique, until } from "../support/world.js";
+import { failure, it, timed, unique, until } from "../support/world.js";
 
 const asleep = (ms: number, headers: object = {}) => ({
   path_prefix: "/api/",
@@ -10,11 +11,17 @@ const asleep = (ms: number, headers: object = {}) => ({
   action: { type: "respond", status: 503, headers, body: "waking up" },
 });
 
-/** The requests that found the instance asleep, without those that were under way together at first. */
+/** The requests that found the instance asleep, without those that were under way together at first: the first of each call. */
 function probes(log: Logged[]): Logged[] {
   const sleeping = log.filter((r) => r.status === 503);
-  const firstEnd = Math.min(...sleeping.map((r) => r.ended_ms ?? Infinity));
-  return sleeping.filter((r) => r.started_ms > firstEnd + 400);
+  return sleeping.filter((r, n) => sleeping.findIndex((other) => other.query === r.query) < n);
+}
+
+/** Until the client knows that the instance sleeps. */
+async function noticed(client: Client): Promise<void> {
+  let state = "";
+  client.onState((now) => (state = now));
+  await until(() => state === "starting");
 }
 
 describe.concurrent("B7", () => {
@@ -32,10 +39,11 @@ describe.concurrent("B7", () => {
       await proxy.faults(asleep(3000, headers));
       const title = unique("thirty");
       const posts = client.collection("posts");
-      const calls = Array.from({ length: 30 }, (_, n) => (n % 2 ? posts.create({ title, n }) : posts.getList(1, 1)));
+      // Each with a query of its own, by which it is known again.
+      const calls = Array.from({ length: 30 }, (_, n) => (n % 2 ? posts.create({ title, n }, { query: { n } }) : posts.getList(1, 1, { query: { n } })));
       const [, took] = await timed(Promise.all(calls));
       expect(took).toBeGreaterThan(2900);
-      expect(took).toBeLessThan(10_000);
+      expect(took).toBeLessThan(30_000);
       expect(states).toEqual(["starting", "ready"]);
       const asked = probes(await proxy.requests());
       expect(asked.length).toBeGreaterThan(0);
@@ -49,14 +57,14 @@ describe.concurrent("B7", () => {
   it("it does not wake up", async ({ world }) => {
     const proxy = await world.proxy();
     await proxy.faults({ path_prefix: "/api/", action: { type: "respond", status: 503 } });
-    const client = world.client(proxy.url, { coldStartTimeout: 1200 });
+    const client = world.client(proxy.url, { coldStartTimeout: 2000 });
     const states: string[] = [];
     client.onState((state) => states.push(state));
     const [error, took] = await timed(failure(client.collection("posts").getList()));
     expect(error).toMatchObject({ kind: "InstanceUnavailable", status: 503 });
     expect(error.attempts).toBeGreaterThan(1);
     expect(took).toBeGreaterThan(500);
-    expect(took).toBeLessThan(3000);
+    expect(took).toBeLessThan(20_000);
     expect(states).toEqual(["starting", "unreachable"]);
     // And then it does.
     await proxy.faults();
@@ -66,7 +74,7 @@ describe.concurrent("B7", () => {
 
   it("the default deadline is outlasted, an explicit one holds", async ({ world }) => {
     const proxy = await world.proxy();
-    await proxy.faults(asleep(2000));
+    await proxy.faults(asleep(3000));
     const client = world.client(proxy.url);
     const explicit = failure(client.collection("posts").getList(1, 1, { timeout: 700 }));
     const other = client.collection("posts").getList(1, 1);
@@ -79,11 +87,10 @@ describe.concurrent("B7", () => {
     await proxy.faults({ path_prefix: "/api/collections", times: 1, action: { type: "respond", status: 503, headers: { "Retry-After": "20" } } });
     const client = world.client(proxy.url);
     const waiting = client.collection("posts").getList(1, 1);
-    await until(async () => (await proxy.requests()).length === 1);
-    await sleep(100);
+    await noticed(client);
     expect(await client.health.check()).toMatchObject({ code: 200 });
     const [, took] = await timed(waiting);
-    expect(took).toBeLessThan(3000);
+    expect(took).toBeLessThan(10_000);
   });
 
   it("clients of one family share the gate", async ({ world }) => {
@@ -92,8 +99,7 @@ describe.concurrent("B7", () => {
     const client = world.client(proxy.url);
     const sibling = client.withSession(null);
     const first = client.collection("posts").getList(1, 1);
-    await until(async () => (await proxy.requests()).length === 1);
-    await sleep(100);
+    await noticed(client);
     await Promise.all([first, ...Array.from({ length: 10 }, () => sibling.collection("posts").getList(1, 1))]);
     expect((await proxy.requests()).filter((r) => r.status === 503).length).toBeLessThanOrEqual(3);
   });
@@ -109,13 +115,13 @@ describe.concurrent("B7", () => {
 
   it("429 holds back its own call only", async ({ world }) => {
     const proxy = await world.proxy();
-    await proxy.faults({ path_prefix: "/api/collections/posts", times: 1, action: { type: "respond", status: 429, headers: { "Retry-After": "1" } } });
+    await proxy.faults({ path_prefix: "/api/collections/posts", times: 1, action: { type: "respond", status: 429, headers: { "Retry-After": "4" } } });
     const client = world.client(proxy.url);
     const throttled = timed(client.collection("posts").getList(1, 1));
-    await until(async () => (await proxy.requests("/posts/")).length === 1);
-    const [, other] = await timed(client.collection("bulk").getList(1, 1));
-    expect(other).toBeLessThan(700);
-    expect((await throttled)[1]).toBeGreaterThan(990);
+    await until(async () => (await proxy.requests("/posts/")).some((r) => r.ended_ms !== null));
+    const other = client.collection("bulk").getList(1, 1);
+    expect(await Promise.race([other.then(() => "other"), throttled.then(() => "throttled")])).toBe("other");
+    expect((await throttled)[1]).toBeGreaterThan(3990);
   });
 
   it("429 for good", async ({ world }) => {

@@ -91,11 +91,11 @@ describe.concurrent("B13", () => {
 
   it("an upload that stalls, and one that is merely slow", async ({ world }) => {
     const proxy = await world.proxy();
-    const client = world.client(proxy.url, { transferIdleTimeout: 700 });
+    const client = world.client(proxy.url, { transferIdleTimeout: 2000 });
     // Pages see how an upload goes on only where somebody watches it.
     const options = { field: "attachments", name: "a.bin", data: { title: "x" }, onProgress: () => {} };
     const upload = () => client.storage.upload("posts", new Blob([bytes(600_000)]), options);
-    await proxy.faults({ method: "POST", path_prefix: "/api/", action: { type: "slow", bytes_per_sec: 400_000, direction: "request" } });
+    await proxy.faults({ method: "POST", path_prefix: "/api/", action: { type: "slow", bytes_per_sec: 150_000, direction: "request" } });
     await upload();
     await proxy.faults({ method: "POST", path_prefix: "/api/", action: { type: "stall", when: "after_request_bytes", bytes: 100_000 } });
     expect((await failure(upload())).kind).toMatch(/^(Timeout|Network)$/);
@@ -139,5 +139,5 @@ describe.concurrent("B13", () => {
     expect(got).toBe(size);
     await client.collection("posts").delete(post.id);
     expect((most - before) / 1e6).toBeLessThan(45);
-  }, 60_000);
+  });
 });

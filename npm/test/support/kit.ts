@@ -154,7 +154,7 @@ export async function openServer(options: object = {}): Promise<Server> {
 
 /** The newest mail to that address; waits for it. */
 export function mail(to: string, subject = ""): Promise<{ text: string; html: string; token: string; otp: string }> {
-  return control("GET", `/mail?${new URLSearchParams({ to, subject_contains: subject, wait_ms: "5000" })}`);
+  return control("GET", `/mail?${new URLSearchParams({ to, subject_contains: subject, wait_ms: "40000" })}`);
 }
 
 /** A superuser's token that every server takes. */

@@ -67,8 +67,8 @@ export function unique(word: string): string {
 
 export const sleep = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
 
-/** Waits until it holds; fails with what stood there last. */
-export async function until<T>(what: () => T | Promise<T>, holds: (value: T) => boolean = Boolean, ms = 15_000): Promise<T> {
+/** Waits until it holds; fails with what stood there last. The limit is for what never comes, not for what is slow. */
+export async function until<T>(what: () => T | Promise<T>, holds: (value: T) => boolean = Boolean, ms = 40_000): Promise<T> {
   const end = Date.now() + ms;
   for (;;) {
     const value = await what();

@@ -226,7 +226,7 @@ describe("time", () => {
     const { client } = on(() => {});
     const before = Date.now();
     expect((await failure(client.send("/x", { timeout }))).kind).toBe("Timeout");
-    expect(Date.now() - before).toBeLessThan(2000);
+    expect(Date.now() - before).toBeLessThan(10_000);
   });
 
   it.each([[0], [Infinity], [1e22], [2 ** 32]])("a timeout of %s ms lasts", async (timeout) => {
@@ -234,7 +234,7 @@ describe("time", () => {
     try {
       const { client, script } = on(() => {});
       const call = client.send("/x", { timeout });
-      await vi.waitFor(() => expect(script.requests).toHaveLength(1));
+      await vi.waitFor(() => expect(script.requests).toHaveLength(1), 40_000);
       await vi.advanceTimersByTimeAsync(100_000);
       script.last!.answer(200, "{}");
       expect(await call).toEqual({});
@@ -248,7 +248,7 @@ describe("time", () => {
     try {
       const { client, script } = on((sent) => sent.stream(400));
       const call = failure(client.send("/x"));
-      await vi.waitFor(() => expect(script.requests).toHaveLength(1));
+      await vi.waitFor(() => expect(script.requests).toHaveLength(1), 40_000);
       await vi.advanceTimersByTimeAsync(10_000);
       expect(await call).toMatchObject({ status: 400 });
       expect(script.last!.dropped).toBe(true);
@@ -266,7 +266,7 @@ describe("ends", () => {
     script.last!.send("abc");
     const reading = response.text();
     stop.abort();
-    await expect(Promise.race([reading, sleep(500)])).rejects.toBeTruthy();
+    await expect(reading).rejects.toBeTruthy();
     expect(script.last!.dropped).toBe(true);
   });
 
@@ -274,9 +274,8 @@ describe("ends", () => {
     const stop = new AbortController();
     const { client, script } = on((sent) => sent.stream(200), { afterSend: () => stop.abort() });
     expect((await failure(client.storage.download({ id: "r1", collectionName: "docs" }, "a", { signal: stop.signal }))).kind).toBe("Cancelled");
-    await sleep(5);
-    expect(script.last!.dropped).toBe(true);
-    expect(stats(client)).toMatchObject({ handles: 0, operations: 0, effects: 0 });
+    await until(() => script.last!.dropped);
+    await until(() => stats(client), ({ operations, effects, handles }) => !operations && !effects && !handles);
   });
 
   it("a visitor that is closed in a callback", async () => {
@@ -327,7 +326,7 @@ describe("ends", () => {
     const before = Date.now();
     expect(await late.send("/x", { timeout: 5 }).catch((error) => error)).toMatchObject({ kind: "Timeout" });
     expect(await late.realtime.subscribe("t", () => {}, { timeout: 5 }).catch((error) => error)).toMatchObject({ kind: "Timeout" });
-    expect(Date.now() - before).toBeLessThan(2000);
+    expect(Date.now() - before).toBeLessThan(10_000);
     late.close();
   });
 });
@@ -354,15 +353,14 @@ describe("realtime", () => {
       for await (const event of client.realtime.events("t")) seen.push(event);
     })();
     await until(() => client.realtime.isConnected);
-    await sleep(20);
     const live = await client.live("posts");
     const changes = (async () => {
       for await (const change of live.changes()) seen.push(change.action);
     })();
-    await sleep(5);
+    await until(() => seen.length === 1);
     client.close();
-    await expect(Promise.race([reading.then(() => "ended"), sleep(500)])).resolves.toBe("ended");
-    await expect(Promise.race([changes.then(() => "ended"), sleep(500)])).resolves.toBe("ended");
+    await reading;
+    await changes;
     expect(seen).toEqual(["snapshot"]);
     await until(() => stats(client), ({ operations, effects, handles }) => !operations && !effects && !handles);
   });
@@ -386,6 +384,7 @@ describe("realtime", () => {
       void client.realtime.unsubscribe("t");
     });
     streams[0]!.send(event("1") + event("2") + event("3"));
+    await until(() => seen.length > 0);
     await sleep(20);
     expect(seen).toHaveLength(1);
   });

@@ -7,6 +7,7 @@
 
 #![deny(unsafe_code)]
 
+mod beside;
 mod body;
 mod client;
 mod error;
@@ -19,6 +20,8 @@ mod setup;
 mod source;
 mod store;
 mod value;
+#[cfg(feature = "test-exports")]
+mod vectors;
 
 use pyo3::prelude::*;
 
@@ -27,4 +30,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use super::{client::Native, records::NativeRecords};
+
+    #[cfg(feature = "test-exports")]
+    #[pymodule_export]
+    use super::vectors::testing;
 }

@@ -65,6 +65,10 @@ impl Setup {
     pub(crate) fn builder(&self, py: Python<'_>) -> PyResult<ClientBuilder> {
         let _ = py;
         let mut builder = Client::builder().realtime(RealtimeOptions::default());
+        #[cfg(feature = "test-exports")]
+        {
+            builder = crate::vectors::staged(builder);
+        }
         let texts: [(&Option<String>, fn(ClientBuilder, &str) -> ClientBuilder); 5] = [
             (&self.url, ClientBuilder::url),
             (&self.key, ClientBuilder::api_key),

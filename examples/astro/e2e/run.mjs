@@ -138,20 +138,21 @@ await run("examples/astro", async ({ step, defer }) => {
   });
 
   await step("a sleeping instance is told, then the list is there", async () => {
-    await kit.faults(asleep(2500));
-    await page.goto(site);
+    await kit.faults(asleep);
+    await page.goto(site, { waitUntil: "commit" });
     await page.getByText("Waking up…").waitFor();
     await shots.all(page, "waking");
+    await kit.faults([]);
     await post("Lost: a grey cat").waitFor();
     await page.getByText("Waking up…").waitFor({ state: "detached" });
   });
 
   await step("a sleeping instance, without JavaScript", async () => {
-    await kit.faults(asleep(2500));
-    await plain.goto(site);
+    await kit.faults(asleep);
+    await plain.goto(site, { waitUntil: "commit" });
     await plain.getByText("Waking up…").waitFor();
-    await plain.getByRole("heading", { name: "Lost: a grey cat" }).waitFor();
     await kit.faults([]);
+    await plain.getByRole("heading", { name: "Lost: a grey cat" }).waitFor();
   });
 
   await step("the list is right after the server was killed", async () => {

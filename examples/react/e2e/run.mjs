@@ -94,13 +94,13 @@ await run("examples/react", async ({ step, defer }) => {
   });
 
   await step("a sleeping instance is told, then the list is there", async () => {
-    await kit.faults(asleep(2000));
+    await kit.faults(asleep);
     await page.reload();
     await page.getByText("Waking up…").waitFor();
     await shots.all(page, "waking");
+    await kit.faults([]);
     await post("Sunset over the harbour").waitFor();
     await page.getByText("Waking up…").waitFor({ state: "detached" });
-    await kit.faults([]);
     await live();
   });
 

@@ -16,7 +16,7 @@ export async function open(folder, { wasmType, policy }, config) {
     page.on("pageerror", (error) => trouble.push(`page error: ${error.message}`));
     page.on("console", (message) => message.type() === "error" && trouble.push(`console: ${message.text()}`));
     await page.goto(`http://127.0.0.1:${server.address().port}/#${encodeURIComponent(JSON.stringify(config))}`);
-    const began = await page.waitForFunction(() => "saw" in window, null, { timeout: 10_000 }).catch(() => null);
+    const began = await page.waitForFunction(() => "saw" in window, null, { timeout: 60_000 }).catch(() => null);
     if (!began) throw new Error(["the page did not begin", ...trouble].join("\n"));
     return await page.evaluate(() => window.saw).catch((error) => Promise.reject(new Error([error.message, ...trouble].join("\n"))));
   } finally {

@@ -1,16 +1,18 @@
 //! Objects of Python as JSON: dicts and lists as they are, dates in the server's form, and whatever else
 //! `picobase._encode` makes plain. The files of a body go beside it.
 
-use picobase::{Error, ErrorKind, Json, files::FileSource, url::date};
+use std::fmt::Write as _;
+
+use picobase::{ErrorKind, Json, files::FileSource, url::date};
 use pyo3::{
-    exceptions::PyTypeError,
+    exceptions::{PyTypeError, PyValueError},
     intern,
     prelude::*,
     sync::PyOnceLock,
-    types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType},
+    types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType},
 };
 
-use crate::{error, source};
+use crate::{beside::Beside, error, source};
 
 /// How deep a body may be nested; a list that holds itself ends here.
 const DEPTH_MAX: usize = 100;
@@ -34,45 +36,87 @@ pub(crate) struct Body {
 }
 
 /// Splits a body into its JSON and its files. Names of files that stand in a list with new ones stay in the JSON.
-pub(crate) fn body(given: Option<&Bound<'_, PyAny>>) -> PyResult<Body> {
-    let Some(given) = given else { return Ok(Body { json: Json::object::<&str>([]), files: Vec::new() }) };
-    let py = given.py();
-    let plain = match given.cast::<PyDict>() {
-        Ok(dict) => dict.clone(),
-        Err(_) => match function(py, &PLAIN, "plain")?.call1((given,))?.cast_into::<PyDict>() {
-            Ok(dict) => dict,
-            Err(_) => return Err(no_object(given)),
-        },
-    };
-    let (mut out, mut files) = (Writer::default(), Vec::new());
-    out.open('{');
-    for (name, value) in &plain {
-        let name = name.cast::<PyString>().map_err(|_| no_name(&name))?;
-        field(&mut out, &mut files, name.to_str()?, &value)?;
-    }
-    out.close('}');
-    Ok(Body { json: out.finish(py)?, files })
+pub(crate) fn body(given: Option<&Bound<'_, PyAny>>, beside: &mut Beside) -> PyResult<Body> {
+    split(given, false, beside)
 }
 
-fn field(
-    out: &mut Writer,
-    files: &mut Vec<(String, FileSource)>,
-    name: &str,
-    value: &Bound<'_, PyAny>,
+/// [`body`] of a record that is there already: of a model only what was set.
+pub(crate) fn changes(given: Option<&Bound<'_, PyAny>>, beside: &mut Beside) -> PyResult<Body> {
+    split(given, true, beside)
+}
+
+fn split(given: Option<&Bound<'_, PyAny>>, is_partial: bool, beside: &mut Beside) -> PyResult<Body> {
+    match given {
+        Some(given) => Parts::of(given, is_partial)?.open(given.py(), beside),
+        None => Ok(Body { json: Json::object::<&str>([]), files: Vec::new() }),
+    }
+}
+
+/// A body as it was when it was given; its files are not opened.
+pub(crate) struct Parts {
+    json: Json,
+    files: Vec<(String, Py<PyAny>)>,
+}
+
+impl Parts {
+    /// Takes a body apart: into its JSON, and what `picobase._encode.file` says of each file.
+    pub(crate) fn of(given: &Bound<'_, PyAny>, is_partial: bool) -> PyResult<Parts> {
+        let py = given.py();
+        let plain = match given.cast::<PyDict>() {
+            Ok(dict) => dict.clone(),
+            Err(_) => match function(py, &PLAIN, "plain")?.call1((given, is_partial))?.cast_into::<PyDict>() {
+                Ok(dict) => dict,
+                Err(_) => return Err(no_object(given)),
+            },
+        };
+        let (mut out, mut files) = (Writer::default(), Vec::new());
+        out.open('{');
+        each(&plain, |name, value| field(&mut out, &mut files, name, value))?;
+        out.close('}');
+        Ok(Parts { json: out.finish(py)?, files })
+    }
+
+    /// The body for one call, which may read files of Python's meanwhile.
+    pub(crate) fn open(&self, py: Python<'_>, beside: &mut Beside) -> PyResult<Body> {
+        let open = |(name, file): &(String, Py<PyAny>)| Ok((name.clone(), source::source(file.bind(py), beside)?));
+        Ok(Body { json: self.json.clone(), files: self.files.iter().map(open).collect::<PyResult<_>>()? })
+    }
+}
+
+/// Goes through what the dict has now: what it holds may be asked for its value, and change the dict meanwhile.
+fn each<'py>(
+    dict: &Bound<'py, PyDict>,
+    mut take: impl FnMut(&str, &Bound<'py, PyAny>) -> PyResult<()>,
 ) -> PyResult<()> {
-    if let Some(file) = file(value, name)? {
-        files.push((name.to_owned(), file));
+    for pair in dict.items() {
+        let (name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = pair.extract()?;
+        take(text(name.cast::<PyString>().map_err(|_| no_name(&name))?)?, &value)?;
+    }
+    Ok(())
+}
+
+/// The text, if UTF-8 can say it.
+pub(crate) fn text<'a>(value: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+    value.to_str().map_err(|_| {
+        let fix = "Pass whole characters: decode bytes as UTF-8, with errors=\"replace\" where they may be broken.";
+        invalid(value, "the text has a lone surrogate, which is no character", fix)
+    })
+}
+
+fn field(out: &mut Writer, files: &mut Vec<(String, Py<PyAny>)>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Some(file) = described(value, name)? {
+        files.push((name.to_owned(), file.unbind()));
         return Ok(());
     }
-    let Ok(list) = value.cast::<PyList>() else {
+    if !value.is_instance_of::<PyList>() && !value.is_instance_of::<PyTuple>() {
         out.key(name);
         return out.value(value, 1);
-    };
-    let mut rest = Vec::with_capacity(list.len());
-    let before = files.len();
-    for item in list {
-        match file(&item, name)? {
-            Some(file) => files.push((name.to_owned(), file)),
+    }
+    let (mut rest, before) = (Vec::new(), files.len());
+    for item in value.try_iter()? {
+        let item = item?;
+        match described(&item, name)? {
+            Some(file) => files.push((name.to_owned(), file.unbind())),
             None => rest.push(item),
         }
     }
@@ -83,13 +127,19 @@ fn field(
     out.list(rest.into_iter(), 1)
 }
 
-/// The file, if the value is one: bytes, a path, an open file, `picobase.File`, an upload of a web framework.
-pub(crate) fn file(value: &Bound<'_, PyAny>, field: &str) -> PyResult<Option<FileSource>> {
+/// What `picobase._encode.file` says of a file, if the value is one: bytes, a path, an open file, `picobase.File`, an
+/// upload of a web framework.
+fn described<'py>(value: &Bound<'py, PyAny>, field: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     if is_scalar(value) || value.is_exact_instance_of::<PyDict>() || value.is_exact_instance_of::<PyList>() {
         return Ok(None);
     }
     let described = function(value.py(), &FILE, "file")?.call1((value, field))?;
-    if described.is_none() { Ok(None) } else { source::source(&described).map(Some) }
+    Ok(Some(described).filter(|described| !described.is_none()))
+}
+
+/// The file, if the value is one.
+pub(crate) fn file(value: &Bound<'_, PyAny>, field: &str, beside: &mut Beside) -> PyResult<Option<FileSource>> {
+    described(value, field)?.map(|described| source::source(&described, beside)).transpose()
 }
 
 fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
@@ -104,6 +154,11 @@ pub(crate) fn json(value: &Bound<'_, PyAny>) -> PyResult<Json> {
     let mut out = Writer::default();
     out.value(value, 0)?;
     out.finish(value.py())
+}
+
+/// The value as something that JSON has, by `picobase._encode.plain`.
+pub(crate) fn plain<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    function(value.py(), &PLAIN, "plain")?.call1((value,))
 }
 
 /// The moment in milliseconds since the Unix epoch, if the value is a date or a datetime.
@@ -130,14 +185,14 @@ impl Writer {
                 "Pass less than 100 levels, none of them inside itself.",
             ));
         }
-        if let Ok(text) = value.cast_exact::<PyString>() {
-            self.string(text.to_str()?);
+        if let Ok(string) = value.cast_exact::<PyString>() {
+            self.string(text(string)?);
         } else if value.is_none() {
             self.text.push_str("null");
         } else if let Ok(flag) = value.cast_exact::<PyBool>() {
             self.text.push_str(if flag.is_true() { "true" } else { "false" });
-        } else if value.is_exact_instance_of::<PyInt>() {
-            self.text.push_str(value.str()?.to_str()?);
+        } else if let Ok(number) = value.cast_exact::<PyInt>() {
+            self.integer(number)?;
         } else if let Ok(number) = value.cast_exact::<PyFloat>() {
             self.number(value, number.value())?;
         } else if let Ok(dict) = value.cast::<PyDict>() {
@@ -160,21 +215,15 @@ impl Writer {
             self.string(&text);
             return Ok(());
         }
-        if let Ok(number) = value.cast::<PyBytes>() {
-            let message = format!("{} stands where JSON is expected", number.get_type().name()?);
-            return Err(invalid(value, &message, "Put files into fields of the record itself, not deeper."));
-        }
-        let plain = function(value.py(), &PLAIN, "plain")?.call1((value,))?;
-        self.value(&plain, depth.saturating_add(1))
+        self.value(&plain(value)?, depth.saturating_add(1))
     }
 
     fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> PyResult<()> {
         self.open('{');
-        for (name, value) in dict {
-            let name = name.cast::<PyString>().map_err(|_| no_name(&name))?;
-            self.key(name.to_str()?);
-            self.value(&value, depth.saturating_add(1))?;
-        }
+        each(dict, |name, value| {
+            self.key(name);
+            self.value(value, depth.saturating_add(1))
+        })?;
         self.close('}');
         Ok(())
     }
@@ -187,6 +236,19 @@ impl Writer {
         }
         self.close(']');
         Ok(())
+    }
+
+    fn integer(&mut self, number: &Bound<'_, PyInt>) -> PyResult<()> {
+        match number.extract::<i64>() {
+            Ok(number) => write!(self.text, "{number}").map_err(|e| PyValueError::new_err(e.to_string())),
+            Err(_) => {
+                let digits = number.str().map_err(|_| {
+                    invalid(number, "the number has too many digits", "The server's numbers are doubles; pass text.")
+                })?;
+                self.text.push_str(digits.to_str()?);
+                Ok(())
+            }
+        }
     }
 
     fn number(&mut self, value: &Bound<'_, PyAny>, number: f64) -> PyResult<()> {
@@ -231,11 +293,15 @@ fn invalid(value: &Bound<'_, PyAny>, message: &str, fix: &str) -> PyErr {
 }
 
 fn no_name(name: &Bound<'_, PyAny>) -> PyErr {
-    PyTypeError::new_err(format!("names in JSON are strings, not {}", name.get_type()))
+    PyTypeError::new_err(format!("names in JSON are str, not {}", type_name(name)))
 }
 
 fn no_object(given: &Bound<'_, PyAny>) -> PyErr {
-    let message = format!("a record cannot be made of {}", given.get_type());
-    let error = Error::new(ErrorKind::Validation, message).with_fix("Pass a dict, a dataclass or a model.");
-    error::raise(given.py(), &error)
+    let message = format!("a record cannot be made of {}", type_name(given));
+    invalid(given, &message, "Pass a dict, a dataclass, or a model of pydantic or msgspec.")
+}
+
+/// What the type of a value is called.
+pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map_or_else(|_| "this".to_owned(), |name| name.to_string())
 }

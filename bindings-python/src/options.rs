@@ -10,7 +10,7 @@ use pyo3::{
     types::{PyDict, PyMapping, PyString},
 };
 
-use crate::{error, value::query_value};
+use crate::{body, error, value::query_value};
 
 /// Reads `query`, `headers` and `timeout`; anything else is a mistake in the call, which Python's own words tell.
 pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<CallOptions> {
@@ -33,6 +33,40 @@ pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<CallOptions> {
         }
     }
     Ok(out)
+}
+
+/// A positional argument that is text: an id, a filter.
+pub(crate) struct Text(pub(crate) String);
+
+impl<'py> FromPyObject<'_, 'py> for Text {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Text> {
+        match given.cast::<PyString>() {
+            Ok(given) => Ok(Text(body::text(&given)?.to_owned())),
+            Err(_) => Err(PyTypeError::new_err(format!("expected a str, not {}", body::type_name(&given)))),
+        }
+    }
+}
+
+/// A positional argument that is a number of things: a page, a size.
+pub(crate) struct Count(pub(crate) u32);
+
+impl<'py> FromPyObject<'_, 'py> for Count {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Count> {
+        match given.extract::<i64>() {
+            Ok(number) if number > 0 => Ok(Count(u32::try_from(number).unwrap_or(u32::MAX))),
+            Ok(number) => Err(error::fail(
+                given.py(),
+                ErrorKind::Validation,
+                &format!("pages and sizes are counted from 1, so {number} is none"),
+                "Pass a whole number above 0.",
+            )),
+            Err(_) => Err(PyTypeError::new_err(format!("expected a number, not {}", body::type_name(&given)))),
+        }
+    }
 }
 
 /// A query parameter that has a keyword of its own; none is left out.

@@ -1,23 +1,39 @@
 //! The records of a collection.
 
-use std::{future::IntoFuture, sync::Arc};
+use std::{
+    future::{IntoFuture, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
 
+use futures_core::Stream;
 use picobase::{
-    Json,
+    Error, ErrorKind, Json,
+    action::CallOptions,
     endpoints::RECORDS_LIST,
-    records::{Collection, Write},
+    records::{Collection, FullList, RecordStream, Write},
 };
 use pyo3::{
+    exceptions::PyTypeError,
     prelude::*,
-    types::{PyDict, PyList},
+    types::{PyDict, PyString},
 };
+use tokio::sync::Mutex;
 
 use crate::{
-    body,
+    beside::Beside,
+    body::{self, Body},
     client::{Handle, Live},
+    error,
+    fork::Owned,
     json::{self, Decoder},
-    options::{Named, options},
+    options::{Count, Named, Text, options},
+    progress::{self, Watched},
 };
+
+/// How many records a walk hands over at once, at most: a page of the server's.
+const PAGE_MAX: usize = 1000;
 
 /// A collection of records, and how they become objects.
 #[pyclass(frozen, module = "picobase._native")]
@@ -27,7 +43,7 @@ pub(crate) struct NativeRecords {
     decoder: Decoder,
 }
 
-type Maybe<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+pub(crate) type Maybe<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 impl NativeRecords {
     pub(crate) fn new(handle: Handle, name: &str, decoder: Decoder) -> NativeRecords {
@@ -40,6 +56,39 @@ impl NativeRecords {
         let records = live.client.collection(&self.name).typed::<Json>();
         Ok((live, records))
     }
+
+    fn write<'py>(
+        &self,
+        py: Python<'py>,
+        live: &Live,
+        write: Write<Json>,
+        files: Vec<(String, picobase::files::FileSource)>,
+        how: How<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut write = write.options(how.options);
+        for (field, source) in files {
+            write = write.file(&field, source);
+        }
+        if how.safe_retry {
+            write = write.safe_retry();
+        }
+        let watched = Watched::new(py, how.on_progress, self.handle.is_blocking())?;
+        if let Some(watched) = &watched {
+            write = write.on_progress(watched.listener(py));
+        }
+        let decoder = self.decoder.clone_ref(py);
+        progress::run(live, py, write.into_future(), how.beside, watched, move |py, record| {
+            Ok(decoder.one(py, &record)?.unbind())
+        })
+    }
+}
+
+/// How a record is written.
+struct How<'a, 'py> {
+    options: CallOptions,
+    safe_retry: bool,
+    on_progress: Maybe<'a, 'py>,
+    beside: Beside,
 }
 
 #[pymethods]
@@ -47,7 +96,7 @@ impl NativeRecords {
     fn get_one<'py>(
         &self,
         py: Python<'py>,
-        id: &str,
+        id: Text,
         expand: Maybe<'_, 'py>,
         fields: Maybe<'_, 'py>,
         given: &Bound<'py, PyDict>,
@@ -55,7 +104,7 @@ impl NativeRecords {
         let (live, records) = self.open(py)?;
         let options = options(given)?.named("expand", expand)?.named("fields", fields)?;
         let decoder = self.decoder.clone_ref(py);
-        let call = records.get_one(id).options(options).into_future();
+        let call = records.get_one(&id.0).options(options).into_future();
         live.run(py, call, move |py, record| Ok(decoder.one(py, &record)?.unbind()))
     }
 
@@ -64,8 +113,8 @@ impl NativeRecords {
     fn get_list<'py>(
         &self,
         py: Python<'py>,
-        page: u32,
-        per_page: u32,
+        page: Count,
+        per_page: Count,
         filter: Maybe<'_, 'py>,
         sort: Maybe<'_, 'py>,
         expand: Maybe<'_, 'py>,
@@ -79,12 +128,12 @@ impl NativeRecords {
         if decoder.is_plain() {
             // The page as it came, read in one pass.
             let call = live.client.row::<Json>(RECORDS_LIST.number, &[&self.name]);
-            let call = call.query("page", page).query("perPage", per_page);
+            let call = call.query("page", page.0).query("perPage", per_page.0);
             let call = if skip_total { call.query("skipTotal", true) } else { call };
             return live
                 .run(py, call.options(options).into_future(), |py, page| Ok(json::to_python(py, &page)?.unbind()));
         }
-        let call = records.get_list(page, per_page);
+        let call = records.get_list(page.0, per_page.0);
         let call = if skip_total { call.skip_total() } else { call };
         live.run(py, call.options(options).into_future(), move |py, page| {
             let out = PyDict::new(py);
@@ -97,10 +146,11 @@ impl NativeRecords {
         })
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are the keywords of the call")]
     fn get_first_list_item<'py>(
         &self,
         py: Python<'py>,
-        filter: &str,
+        filter: Text,
         sort: Maybe<'_, 'py>,
         expand: Maybe<'_, 'py>,
         fields: Maybe<'_, 'py>,
@@ -109,7 +159,7 @@ impl NativeRecords {
         let (live, records) = self.open(py)?;
         let options = options(given)?.listed(None, sort, expand, fields)?;
         let decoder = self.decoder.clone_ref(py);
-        let call = records.get_first_list_item(filter).options(options).into_future();
+        let call = records.get_first_list_item(&filter.0).options(options).into_future();
         live.run(py, call, move |py, record| Ok(decoder.one(py, &record)?.unbind()))
     }
 
@@ -117,7 +167,7 @@ impl NativeRecords {
     fn get_full_list<'py>(
         &self,
         py: Python<'py>,
-        batch_size: Option<u32>,
+        batch_size: Option<Count>,
         filter: Maybe<'_, 'py>,
         sort: Maybe<'_, 'py>,
         expand: Maybe<'_, 'py>,
@@ -127,13 +177,51 @@ impl NativeRecords {
         let (live, records) = self.open(py)?;
         let options = options(given)?.listed(filter, sort, expand, fields)?;
         let decoder = self.decoder.clone_ref(py);
-        let list = records.get_full_list().options(options);
-        let list = if let Some(size) = batch_size { list.batch_size(size) } else { list };
-        live.run(py, list.into_future(), move |py, items| {
-            Ok(PyList::new(py, decoder.all(py, &items)?)?.into_any().unbind())
+        let list = sized(records.get_full_list().options(options), batch_size);
+        live.run(py, list.into_future(), move |py, items| Ok(decoder.all(py, &items)?.into_any().unbind()))
+    }
+
+    /// A walk through all records, which asks for nothing yet.
+    #[expect(clippy::too_many_arguments, reason = "they are the keywords of the call")]
+    fn iterate(
+        &self,
+        py: Python<'_>,
+        batch_size: Option<Count>,
+        filter: Maybe<'_, '_>,
+        sort: Maybe<'_, '_>,
+        expand: Maybe<'_, '_>,
+        fields: Maybe<'_, '_>,
+        given: &Bound<'_, PyDict>,
+    ) -> PyResult<NativeWalk> {
+        let (live, records) = self.open(py)?;
+        let options = options(given)?.listed(filter, sort, expand, fields)?;
+        let walk = sized(records.iterate().options(options), batch_size).stream();
+        let walk = Owned::new((live, Arc::new(Mutex::new(walk))));
+        Ok(NativeWalk { walk, decoder: self.decoder.clone_ref(py) })
+    }
+
+    /// The records of these ids, and the ids that are missing.
+    fn get_many<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+        expand: Maybe<'_, 'py>,
+        fields: Maybe<'_, 'py>,
+        given: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if ids.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("expected several ids, not a str; for one there is get_one"));
+        }
+        let (live, records) = self.open(py)?;
+        let options = options(given)?.named("expand", expand)?.named("fields", fields)?;
+        let ids: Vec<String> = ids.try_iter()?.map(|id| Ok(id?.extract::<Text>()?.0)).collect::<PyResult<_>>()?;
+        let decoder = self.decoder.clone_ref(py);
+        live.run(py, records.get_many(ids).options(options).into_future(), move |py, many| {
+            Ok((decoder.all(py, &many.records)?, many.missing).into_pyobject(py)?.into_any().unbind())
         })
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are the keywords of the call")]
     fn create<'py>(
         &self,
         py: Python<'py>,
@@ -141,44 +229,86 @@ impl NativeRecords {
         expand: Maybe<'_, 'py>,
         fields: Maybe<'_, 'py>,
         safe_retry: bool,
+        on_progress: Maybe<'_, 'py>,
         given: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (live, records) = self.open(py)?;
         let options = options(given)?.named("expand", expand)?.named("fields", fields)?;
-        let body = body::body(body)?;
-        let write = files(records.create(&body.json).options(options), body.files, safe_retry);
-        let decoder = self.decoder.clone_ref(py);
-        live.run(py, write.into_future(), move |py, record| Ok(decoder.one(py, &record)?.unbind()))
+        let mut beside = Beside::default();
+        let Body { json, files } = body::body(body, &mut beside)?;
+        self.write(py, &live, records.create(&json), files, How { options, safe_retry, on_progress, beside })
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are the keywords of the call")]
     fn update<'py>(
         &self,
         py: Python<'py>,
-        id: &str,
+        id: Text,
         body: Maybe<'_, 'py>,
         expand: Maybe<'_, 'py>,
         fields: Maybe<'_, 'py>,
         safe_retry: bool,
+        on_progress: Maybe<'_, 'py>,
         given: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (live, records) = self.open(py)?;
         let options = options(given)?.named("expand", expand)?.named("fields", fields)?;
-        let body = body::body(body)?;
-        let write = files(records.update(id, &body.json).options(options), body.files, safe_retry);
-        let decoder = self.decoder.clone_ref(py);
-        live.run(py, write.into_future(), move |py, record| Ok(decoder.one(py, &record)?.unbind()))
+        let mut beside = Beside::default();
+        let Body { json, files } = body::changes(body, &mut beside)?;
+        self.write(py, &live, records.update(&id.0, &json), files, How { options, safe_retry, on_progress, beside })
     }
 
-    fn delete<'py>(&self, py: Python<'py>, id: &str, given: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    fn delete<'py>(&self, py: Python<'py>, id: Text, given: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
         let (live, records) = self.open(py)?;
-        live.nothing(py, records.delete(id).options(options(given)?).into_future())
+        live.nothing(py, records.delete(&id.0).options(options(given)?).into_future())
     }
 }
 
-fn files(mut write: Write<Json>, files: Vec<(String, picobase::files::FileSource)>, safe_retry: bool) -> Write<Json> {
-    for (field, source) in files {
-        write = write.file(&field, source);
+fn sized(list: FullList<Json>, batch_size: Option<Count>) -> FullList<Json> {
+    match batch_size {
+        Some(size) => list.batch_size(size.0),
+        None => list,
     }
-    if safe_retry { write.safe_retry() } else { write }
+}
+
+/// A walk through all records, page by page.
+#[pyclass(frozen, module = "picobase._native")]
+pub(crate) struct NativeWalk {
+    walk: Owned<(Arc<Live>, Arc<Mutex<RecordStream<Json>>>)>,
+    decoder: Decoder,
+}
+
+#[pymethods]
+impl NativeWalk {
+    /// The records that are there, at least one; `None` at the end.
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let Some((live, walk)) = self.walk.get() else {
+            let message = "a walk that was begun before a fork belongs to the parent process";
+            return Err(error::fail(py, ErrorKind::Configuration, message, "Begin it in the child process anew."));
+        };
+        let (walk, decoder) = (walk.clone(), self.decoder.clone_ref(py));
+        let page = Box::pin(async move { page(&mut *walk.lock().await).await });
+        live.run(py, page, move |py, records| {
+            if records.is_empty() { Ok(py.None()) } else { Ok(decoder.all(py, &records)?.into_any().unbind()) }
+        })
+    }
+}
+
+/// The records that are there, at least one; none at the end.
+async fn page(walk: &mut RecordStream<Json>) -> Result<Vec<Json>, Error> {
+    let mut page = Vec::new();
+    poll_fn(|cx| {
+        while page.len() < PAGE_MAX {
+            match Pin::new(&mut *walk).poll_next(cx) {
+                Poll::Ready(Some(Ok(record))) => page.push(record),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => break,
+                Poll::Pending if page.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await?;
+    Ok(page)
 }

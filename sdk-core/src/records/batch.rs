@@ -7,7 +7,7 @@ use alloc::{
 };
 
 use crate::{
-    action::Action,
+    action::{Action, CallOptions},
     auth::{is_own_record, own_record_written},
     call::{Call, execute},
     client::Client,
@@ -231,7 +231,7 @@ impl Batch {
     /// let sent = batch.send_chunks_with(None, options).await;
     /// # let _ = sent; }
     /// ```
-    pub async fn send_chunks_with(self, size: Option<usize>, options: crate::action::CallOptions) -> Chunked {
+    pub async fn send_chunks_with(self, size: Option<usize>, options: CallOptions) -> Chunked {
         self.chunks(size.unwrap_or(CHUNK), |action| action.options(options.clone())).await
     }
 
@@ -505,6 +505,22 @@ impl BatchWrite<'_> {
     /// ```
     pub fn header(self, name: &str, value: &str) -> Self {
         self.edit(|request| request.headers.push((name.to_string(), Json::string(value))))
+    }
+
+    /// Takes these options, but for their timeout: that is the batch's.
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client, options: picobase::action::CallOptions) {
+    /// let mut batch = client.batch();
+    /// batch.collection("posts").create(&serde_json::json!({})).options(options);
+    /// # }
+    /// ```
+    pub fn options(self, options: CallOptions) -> Self {
+        self.edit(|request| {
+            request.query.merge(options.query);
+            let headers = options.headers.iter().map(|(name, value)| (name.to_string(), Json::string(value)));
+            request.headers.extend(headers);
+        })
     }
 
     fn edit(self, change: impl FnOnce(&mut Request)) -> Self {

@@ -1,0 +1,154 @@
+//! Tells a function of the user's how a transfer goes on.
+//!
+//! It is called with the bytes since the last call, so that their sum is what has gone over; a transfer that begins anew
+//! takes back what did not count. With asyncio it is called on the thread of the event loop, otherwise on the one that
+//! transfers. What it raises ends the transfer and comes out of the call.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release},
+    },
+    task::Poll,
+};
+
+use picobase::files::Progress;
+use pyo3::{intern, prelude::*, types::PyDict};
+use pyo3_async_runtimes::TaskLocals;
+use tokio::sync::oneshot;
+
+use crate::{
+    beside::Beside,
+    client::Live,
+    run::{Call, in_hook},
+};
+
+/// What is between a transfer and the function.
+#[pyclass(frozen, module = "picobase._native")]
+struct Teller {
+    function: Py<PyAny>,
+    /// Where the function is called; none for the thread that transfers.
+    locals: Option<TaskLocals>,
+    done: AtomicU64,
+    told: AtomicU64,
+    /// Does the event loop know that there is something to tell? It is asked once, however fast bytes go.
+    is_due: AtomicBool,
+    failed: Mutex<Option<oneshot::Sender<PyErr>>>,
+}
+
+#[pymethods]
+impl Teller {
+    /// Tells what there is to tell.
+    fn __call__(&self, py: Python<'_>) {
+        self.is_due.store(false, Release);
+        let done = self.done.load(Acquire);
+        let step = i128::from(done).saturating_sub(i128::from(self.told.swap(done, AcqRel)));
+        if step == 0 {
+            return;
+        }
+        if let Err(raised) = self.function.call1(py, (step,)) {
+            self.fail(py, raised);
+        }
+    }
+}
+
+impl Teller {
+    fn hear(&self, py: Python<'_>, this: &Py<Teller>) {
+        let Some(locals) = &self.locals else { return in_hook(|| self.__call__(py)) };
+        if self.is_due.swap(true, AcqRel) {
+            return;
+        }
+        let ask = || {
+            let named = PyDict::new(py);
+            named.set_item(intern!(py, "context"), locals.context(py))?;
+            locals.event_loop(py).call_method(intern!(py, "call_soon_threadsafe"), (this,), Some(&named))
+        };
+        if let Err(raised) = ask() {
+            self.fail(py, raised);
+        }
+    }
+
+    fn fail(&self, py: Python<'_>, raised: PyErr) {
+        let first = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let left = match first {
+            Some(sender) => sender.send(raised).err(),
+            None => Some(raised),
+        };
+        // The call is over, or ends already: nobody is there to raise it to.
+        if let Some(raised) = left {
+            raised.write_unraisable(py, Some(self.function.bind(py)));
+        }
+    }
+}
+
+/// One transfer that a function is told of.
+pub(crate) struct Watched {
+    teller: Py<Teller>,
+    failed: oneshot::Receiver<PyErr>,
+}
+
+impl Watched {
+    /// For this function, if there is one.
+    pub(crate) fn new(
+        py: Python<'_>,
+        function: Option<&Bound<'_, PyAny>>,
+        is_blocking: bool,
+    ) -> PyResult<Option<Watched>> {
+        let Some(function) = function else { return Ok(None) };
+        let locals = if is_blocking { None } else { Some(TaskLocals::with_running_loop(py)?.copy_context(py)?) };
+        let (sender, failed) = oneshot::channel();
+        let teller = Teller {
+            function: function.clone().unbind(),
+            locals,
+            done: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            is_due: AtomicBool::new(false),
+            failed: Mutex::new(Some(sender)),
+        };
+        Ok(Some(Watched { teller: Py::new(py, teller)?, failed }))
+    }
+
+    /// What the core calls.
+    pub(crate) fn listener(&self, py: Python<'_>) -> impl Fn(&Progress) + Send + Sync + 'static {
+        let teller = self.teller.clone_ref(py);
+        move |progress: &Progress| {
+            let heard = teller.get();
+            heard.done.store(progress.done, Release);
+            Python::attach(|py| heard.hear(py, &teller));
+        }
+    }
+
+    /// The call, which ends with what the function raises.
+    fn guard<T: Send + 'static>(mut self, mut call: Call<T>) -> Call<PyResult<T>> {
+        Box::pin(poll_fn(move |cx| {
+            if let Poll::Ready(done) = call.as_mut().poll(cx) {
+                return Poll::Ready(done.map(Ok));
+            }
+            match Pin::new(&mut self.failed).poll(cx) {
+                Poll::Ready(Ok(raised)) => Poll::Ready(Ok(Err(raised))),
+                Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+            }
+        }))
+    }
+}
+
+/// [`Live::run_beside`] for a call that may be watched.
+pub(crate) fn run<'py, T, C>(
+    live: &Live,
+    py: Python<'py>,
+    call: Call<T>,
+    beside: Beside,
+    watched: Option<Watched>,
+    convert: C,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    T: Send + 'static,
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+{
+    match watched {
+        Some(watched) => live.run_beside(py, watched.guard(call), beside, |py, done| convert(py, done?)),
+        None => live.run_beside(py, call, beside, convert),
+    }
+}

@@ -1,24 +1,40 @@
 //! The client: how it is set up, what it shares with its family, and how it begins anew in a child process.
 
-use std::{mem, process, sync::Arc};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwapOption, ArcSwapWeak};
+use bytes::Bytes;
 use picobase::{
-    Client, Error, Json,
-    auth::{Session, Store},
+    Client, Error, ErrorKind, Json,
+    auth::Session,
     client::SessionSource,
+    files::Source,
+    transport::Method,
 };
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::{
+    PyTraverseError, PyVisit,
+    prelude::*,
+    pybacked::PyBackedBytes,
+    types::{PyCFunction, PyDict},
+};
 
 use crate::{
+    batch::NativeBatch,
+    auth::{self, NativeAuth},
+    beside::Beside,
+    closing::{Closing, closed},
     error,
+    files::NativeFiles,
+    fork::Ours,
+    hooks::{Listeners, tell_error},
     json::Decoder,
     options,
+    realtime::NativeRealtime,
     records::NativeRecords,
-    run::{Call, Driver},
+    run::{self, Call, Driver},
     setup::Setup,
-    store::Kept,
-    value::query_value,
+    store::Keeper,
+    value,
 };
 
 /// A client of the core, and what runs its calls.
@@ -33,28 +49,37 @@ pub(crate) struct Handle(Arc<Inner>);
 
 struct Inner {
     family: Arc<Family>,
-    /// What the session begins with, here and in a child process; none for the family's first client.
-    origin: Option<Origin>,
-    live: ArcSwap<Live>,
+    /// Where the session is kept, here and in a child process; none for the family's first client.
+    keeper: Option<Keeper>,
+    /// None when it was closed.
+    live: ArcSwapOption<Live>,
+    /// The URL that it had when it was closed.
+    url: ArcSwapOption<String>,
+    /// Which of the family's listeners came from this client.
+    states: Mutex<Vec<u64>>,
+    /// Who hears of this client's own store.
+    storage: Arc<Listeners>,
 }
 
 /// Clients that share connections, gate and options.
 struct Family {
     setup: Setup,
-    root: ArcSwap<Live>,
+    /// The URL that was set later, for a child process.
+    url: ArcSwapOption<String>,
+    base: ArcSwapWeak<Base>,
 }
 
-/// A session of one's own: where it is kept, and what it was when it was handed over.
-struct Origin {
-    store: Arc<dyn Store>,
-    kept: Option<Kept>,
+/// What the clients of a family share in the process that it was made in, while one of them is open.
+struct Base {
+    client: Ours<Client>,
+    driver: Ours<Driver>,
 }
 
 /// A client in the process that it was made in.
 pub(crate) struct Live {
-    pid: u32,
-    pub(crate) client: Client,
-    driver: Driver,
+    pub(crate) client: Ours<Client>,
+    base: Arc<Base>,
+    closing: Arc<Closing>,
 }
 
 impl Live {
@@ -63,7 +88,22 @@ impl Live {
         T: Send + 'static,
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
-        self.driver.run(py, call, convert)
+        self.driver().run(py, self.closing.until(call), convert)
+    }
+
+    /// [`run`](Self::run) for a call that uploads what Python has.
+    pub(crate) fn run_beside<'py, T, C>(
+        &self,
+        py: Python<'py>,
+        call: Call<T>,
+        beside: Beside,
+        convert: C,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        T: Send + 'static,
+        C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    {
+        self.driver().run_beside(py, self.closing.until(call), beside, convert)
     }
 
     /// Runs a call that answers nothing.
@@ -72,92 +112,99 @@ impl Live {
     }
 
     pub(crate) fn driver(&self) -> &Driver {
-        &self.driver
+        &self.base.driver
     }
 
-    fn is_ours(&self) -> bool {
-        self.pid == process::id()
+    /// Is this the last open client of its family?
+    fn is_last(&self) -> bool {
+        Arc::strong_count(&self.base) == 1
     }
 }
 
 impl Family {
-    fn new(py: Python<'_>, setup: Setup) -> PyResult<Family> {
-        let root = setup.live(py)?;
-        Ok(Family { setup, root: ArcSwap::from_pointee(root) })
-    }
-
-    /// The first client, made anew in a child process: its connections and threads are the parent's.
-    fn root(&self, py: Python<'_>) -> PyResult<Arc<Live>> {
-        let live = self.root.load_full();
-        if live.is_ours() {
-            return Ok(live);
+    /// What the clients share, made anew in a child process: its connections and threads are the parent's. One thread is
+    /// left after a fork, and others that it starts meanwhile make one too many at worst.
+    fn base(&self, py: Python<'_>) -> PyResult<Arc<Base>> {
+        if let Some(base) = self.base.load().upgrade().filter(|base| base.client.is_ours()) {
+            return Ok(base);
         }
-        // One thread is left after a fork, and others that it starts meanwhile make a client too many at worst.
-        leave(self.root.swap(Arc::new(self.setup.live(py)?)));
-        leave(live);
-        Ok(self.root.load_full())
-    }
-}
-
-/// Lets go of what belongs to another process without dropping it: its locks may be held by threads that are not here.
-fn leave<T>(of_parent: Arc<T>) {
-    mem::forget(of_parent);
-}
-
-impl Setup {
-    fn live(&self, py: Python<'_>) -> PyResult<Live> {
-        let client = self.builder(py)?.build().map_err(|e| error::raise(py, &e))?;
-        let driver = Driver::new(py, &client, self.is_blocking)?;
-        Ok(Live { pid: process::id(), client, driver })
-    }
-}
-
-impl Origin {
-    /// A client that begins here.
-    fn live(&self, root: &Live) -> Live {
-        let client = root.client.with_session(self.source());
-        Live { pid: process::id(), client, driver: root.driver.clone() }
-    }
-
-    /// What was kept in memory is there at once; other stores are read with the first call.
-    fn source(&self) -> SessionSource {
-        let session = self.kept.as_ref().and_then(Kept::session);
-        match session {
-            Some(session) => SessionSource::Kept(session, self.store.clone()),
-            None => SessionSource::Store(self.store.clone()),
+        let mut builder = self.setup.builder(py)?;
+        if let Some(url) = self.url.load_full() {
+            builder = builder.url(&url);
         }
+        let client = builder.build().map_err(|e| error::raise(py, &e))?;
+        let driver = Driver::new(py, &client, self.setup.is_blocking)?;
+        let base = Arc::new(Base { client: Ours::new(client), driver: Ours::new(driver) });
+        self.base.store(Arc::downgrade(&base));
+        Ok(base)
+    }
+}
+
+impl Inner {
+    fn new(family: Arc<Family>, keeper: Option<Keeper>, base: Arc<Base>) -> Inner {
+        let (live, url, storage) = (ArcSwapOption::empty(), ArcSwapOption::empty(), Arc::default());
+        let inner = Inner { family, keeper, live, url, states: Mutex::default(), storage };
+        inner.live.store(Some(Arc::new(inner.open(base))));
+        inner
+    }
+
+    /// The client, on connections of this process. What can be read of its session without waiting is there at once.
+    fn open(&self, base: Arc<Base>) -> Live {
+        let client = match &self.keeper {
+            None => Client::clone(&base.client),
+            Some(keeper) => base.client.with_session(match keeper.held() {
+                Some(held) => SessionSource::Kept(held, keeper.store()),
+                None => SessionSource::Store(keeper.store()),
+            }),
+        };
+        let storage = Arc::downgrade(&self.storage);
+        client.on_storage_error(move |failed| {
+            if let Some(storage) = Weak::upgrade(&storage) {
+                tell_error(&storage, failed);
+            }
+        });
+        Live { client: Ours::new(client), base, closing: Arc::default() }
+    }
+
+    /// Its listeners hear nothing from now on.
+    fn silence(&self) {
+        let states = std::mem::take(&mut *self.states.lock().unwrap_or_else(PoisonError::into_inner));
+        states.into_iter().for_each(|id| self.family.setup.hooks.states.remove(id));
+        self.storage.clear();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.silence();
     }
 }
 
 impl Handle {
     /// The client, in this process.
+    ///
+    /// # Errors
+    /// Kind `Configuration` where it is closed.
     pub(crate) fn live(&self, py: Python<'_>) -> PyResult<Arc<Live>> {
-        let live = self.0.live.load_full();
-        if live.is_ours() {
+        let live = self.0.live.load_full().ok_or_else(|| closed(py))?;
+        self.0.keeper.as_ref().unwrap_or(&self.0.family.setup.keeper).called(py);
+        if live.client.is_ours() {
             return Ok(live);
         }
-        let root = self.0.family.root(py)?;
-        let fresh = match &self.0.origin {
-            Some(origin) => Arc::new(origin.live(&root)),
-            None => root,
-        };
-        leave(self.0.live.swap(fresh));
-        leave(live);
-        Ok(self.0.live.load_full())
+        let fresh = Arc::new(self.0.open(self.0.family.base(py)?));
+        self.0.live.store(Some(fresh.clone()));
+        Ok(fresh)
     }
 
-    /// A client of the family with a session of its own.
-    pub(crate) fn with_origin(&self, py: Python<'_>, store: Arc<dyn Store>, kept: Option<Kept>) -> PyResult<Handle> {
-        let origin = Origin { store, kept };
-        let live = origin.live(&*self.0.family.root(py)?);
-        let family = self.0.family.clone();
-        Ok(Handle(Arc::new(Inner { family, origin: Some(origin), live: ArcSwap::from_pointee(live) })))
+    /// A client of the family with a session of its own, which is kept there.
+    fn with_store(&self, py: Python<'_>, keeper: Keeper) -> PyResult<Handle> {
+        let base = self.live(py)?.base.clone();
+        Ok(Handle(Arc::new(Inner::new(self.0.family.clone(), Some(keeper), base))))
     }
 
     /// A client of the family with this session, in memory.
-    pub(crate) fn with_session(&self, py: Python<'_>, session: &Session) -> PyResult<Handle> {
-        let kept = Kept::holding(session);
-        self.with_origin(py, Arc::new(kept.clone()), Some(kept))
+    pub(crate) fn with_session(&self, py: Python<'_>, session: Option<&Session>) -> PyResult<Handle> {
+        self.with_store(py, Keeper::holding(session))
     }
 
     pub(crate) fn is_blocking(&self) -> bool {
@@ -176,14 +223,19 @@ impl Native {
     /// A client: blocking or for asyncio, and its options.
     #[new]
     fn new(py: Python<'_>, blocking: bool, options: &Bound<'_, PyDict>) -> PyResult<Native> {
-        let family = Family::new(py, Setup::read(blocking, options)?)?;
-        let live = ArcSwap::new(family.root(py)?);
-        Ok(Native::of(Handle(Arc::new(Inner { family: Arc::new(family), origin: None, live }))))
+        let setup = Setup::read(blocking, options)?;
+        let family = Family { setup, url: ArcSwapOption::empty(), base: ArcSwapWeak::default() };
+        let base = family.base(py)?;
+        Ok(Native::of(Handle(Arc::new(Inner::new(Arc::new(family), None, base)))))
     }
 
     /// The base URL, if one is set.
     #[getter]
     fn url(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let inner = &self.handle.0;
+        if inner.live.load().is_none() {
+            return Ok(inner.url.load().as_deref().cloned());
+        }
         Ok(self.handle.live(py)?.client.url())
     }
 
@@ -191,27 +243,100 @@ impl Native {
         let live = self.handle.live(py)?;
         let set = live.client.set_url(url);
         let set = if keep_session { set.keep_session() } else { set };
-        live.nothing(py, set.into_future())
+        let (family, url) = (self.handle.0.family.clone(), Arc::new(url.to_owned()));
+        live.run(py, set.into_future(), move |py, ()| {
+            family.url.store(Some(url));
+            Ok(py.None())
+        })
     }
 
-    /// A client with a session of its own, of a token and perhaps a record.
-    fn with_session(&self, py: Python<'_>, token: Option<&str>, record: Option<&Bound<'_, PyAny>>) -> PyResult<Native> {
-        let Some(token) = token.filter(|token| !token.is_empty()) else {
-            let kept = Kept::empty();
-            return Ok(Native::of(self.handle.with_origin(py, Arc::new(kept.clone()), Some(kept))?));
+    /// Closes the client. For asyncio the answer is a future that is done when its thread has ended too.
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let inner = &self.handle.0;
+        inner.silence();
+        let Some(live) = inner.live.swap(None).filter(|live| live.client.is_ours()) else {
+            return ended(py, self.handle.is_blocking(), None);
         };
-        let record = record.filter(|record| !record.is_none()).map(crate::body::json).transpose()?;
-        let session = match record {
-            Some(record) => Session::new(token.to_owned(), record),
-            None => Session::from_token(token),
-        };
-        Ok(Native::of(self.handle.with_session(py, &session)?))
+        inner.url.store(live.client.url().map(Arc::new));
+        live.client.realtime().unsubscribe_all();
+        live.closing.end();
+        ended(py, self.handle.is_blocking(), live.is_last().then(|| live.driver()))
+    }
+
+    /// Calls `listener` when the instance falls asleep, wakes up, or does not; answers how to stop that.
+    fn on_state<'py>(&self, py: Python<'py>, listener: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyCFunction>> {
+        self.handle.live(py)?;
+        let inner = &self.handle.0;
+        let (id, stop) = inner.family.setup.hooks.states.listen("listener", listener)?;
+        inner.states.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        Ok(stop)
+    }
+
+    /// Calls `listener` with errors of this client's own store that no call can report; answers how to stop that.
+    fn on_storage_error<'py>(
+        &self,
+        py: Python<'py>,
+        listener: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyCFunction>> {
+        self.handle.live(py)?;
+        Ok(self.handle.0.storage.listen("listener", listener)?.1)
+    }
+
+    /// A hook may refer to the client that it belongs to. While another object of the client's is there nothing is
+    /// counted, and nothing collected.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let inner = &self.handle.0;
+        if Arc::strong_count(inner) > 1 {
+            return Ok(());
+        }
+        inner.storage.traverse(&visit)?;
+        if Arc::strong_count(&inner.family) > 1 {
+            return Ok(());
+        }
+        inner.family.setup.hooks.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.handle.0.storage.clear();
+        self.handle.0.family.setup.hooks.clear();
+    }
+
+    /// A client with a session of its own, of a token and perhaps a record; without a token a guest's.
+    fn with_session(&self, py: Python<'_>, token: &str, record: Option<&Bound<'_, PyAny>>) -> PyResult<Native> {
+        let session = if token.is_empty() { None } else { Some(auth::session(token, record)?) };
+        Ok(Native::of(self.handle.with_session(py, session.as_ref())?))
+    }
+
+    /// A client with a session of its own, in a store.
+    fn with_store(&self, py: Python<'_>, store: &Bound<'_, PyAny>) -> PyResult<Native> {
+        let keeper = Keeper::read(store, self.handle.is_blocking())?;
+        Ok(Native::of(self.handle.with_store(py, keeper)?))
+    }
+
+    /// Sign-up, sign-in and the session; of a collection, or of the client's `auth_collection`.
+    fn auth(&self, collection: Option<String>) -> NativeAuth {
+        NativeAuth::new(self.handle.clone(), collection)
     }
 
     /// The records of a collection; `decode` makes them of their bytes.
     fn records(&self, py: Python<'_>, name: &str, decode: Option<Py<PyAny>>) -> NativeRecords {
         let _ = py;
         NativeRecords::new(self.handle.clone(), name, Decoder::new(decode))
+    }
+
+    /// The event stream.
+    fn realtime(&self) -> NativeRealtime {
+        NativeRealtime::new(self.handle.clone())
+    }
+
+    /// URLs and downloads of files.
+    fn files(&self) -> NativeFiles {
+        NativeFiles::new(self.handle.clone())
+    }
+
+    /// Writes that are sent together.
+    fn batch(&self) -> NativeBatch {
+        NativeBatch::new(self.handle.clone())
     }
 
     fn health<'py>(&self, py: Python<'py>, given: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
@@ -256,19 +381,70 @@ impl Native {
         live.nothing(py, call.into_future())
     }
 
-    /// A filter with its values put in.
-    fn filter(&self, py: Python<'_>, template: &str, params: &Bound<'_, PyDict>) -> PyResult<String> {
+    /// Any other route: `raw` is a body that goes as it is, `body` one that becomes JSON.
+    #[expect(clippy::too_many_arguments, reason = "they are the keywords of the call")]
+    fn send<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        path: &str,
+        body: Option<&Bound<'py, PyAny>>,
+        raw: Option<PyBackedBytes>,
+        safe: bool,
+        given: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let mut values: Vec<(String, picobase::url::QueryValue)> = Vec::with_capacity(params.len());
-        for (name, value) in params {
-            values.push((name.extract()?, query_value(&value)?));
-        }
-        let values = values.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        live.client.filter(template, values).map_err(|e: Error| error::raise(py, &e))
+        let Some(method) = Method::named(method) else {
+            let fix = "Use GET, HEAD, POST, PUT, PATCH or DELETE.";
+            return Err(error::fail(py, ErrorKind::Validation, "the method is none that can be sent", fix));
+        };
+        let call = live.client.send::<Json>(method, path);
+        let call = match (raw, body) {
+            (Some(raw), _) => call.raw(Source::bytes(Bytes::from_owner(raw))),
+            (None, Some(body)) => call.body(&crate::body::json(body)?),
+            (None, None) => call,
+        };
+        let call = if safe { call.safe() } else { call };
+        let call = call.options(options::options(given)?);
+        live.run(py, call.into_future(), |py, json| Ok(crate::json::to_python(py, &json)?.unbind()))
+    }
+
+    /// A function of the instance.
+    fn rpc<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        data: &Bound<'py, PyAny>,
+        given: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let live = self.handle.live(py)?;
+        let call = live.client.rpc::<Json>(name, &crate::body::json(data)?).options(options::options(given)?);
+        live.run(py, call.into_future(), |py, json| Ok(crate::json::to_python(py, &json)?.unbind()))
+    }
+
+    /// A filter with its values put in.
+    fn filter(&self, py: Python<'_>, template: &str, given: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+        let live = self.handle.live(py)?;
+        let params = value::params(given)?;
+        let params = params.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        live.client.filter(template, params).map_err(|e| error::raise(py, &e))
     }
 }
 
+/// The end of closing: where this was the last client of its family, the driver ends as well.
+fn ended<'py>(py: Python<'py>, is_blocking: bool, last: Option<&Driver>) -> PyResult<Bound<'py, PyAny>> {
+    if is_blocking {
+        return Ok(py.None().into_bound(py));
+    }
+    let future = run::future(py)?;
+    match last {
+        Some(driver) => driver.end(py, &future)?,
+        None => drop(future.call_method1("set_result", (py.None(),))?),
+    }
+    Ok(future)
+}
+
 /// The number of a row of the endpoint table; 0, which is none, for a name that is not there.
-fn number(name: &str) -> u8 {
+pub(crate) fn number(name: &str) -> u8 {
     picobase::endpoints::ALL.iter().find(|row| row.name == name).map_or(0, |row| row.number)
 }

@@ -7,13 +7,23 @@
 
 #![deny(unsafe_code)]
 
+mod auth;
+mod batch;
 mod beside;
 mod body;
 mod client;
+mod closing;
+mod cookies;
 mod error;
+mod files;
 mod fork;
+mod hooks;
 mod json;
+mod live;
+mod logging;
 mod options;
+mod progress;
+mod realtime;
 mod records;
 mod run;
 mod setup;
@@ -29,9 +39,31 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
-    use super::{client::Native, records::NativeRecords};
+    use super::{batch::NativeBatch, client::Native, records::{NativeRecords, NativeWalk}};
+
+    #[pymodule_export]
+    use super::{json::{loads, without_unset}, value::filter};
+
+    #[pymodule_export]
+    use super::{beside::{Errands, Wanted}, files::{NativeDownload, NativeFiles}};
+
+    #[pymodule_export]
+    use super::realtime::{NativeFeed, NativeRealtime};
+
+    #[pymodule_export]
+    use super::{
+        auth::{NativeAuth, NativeChanges, NativeListener},
+        cookies::{from_cookies, removal_cookies, to_cookies, token_expiry, token_record},
+        store::NativeStore,
+    };
 
     #[cfg(feature = "test-exports")]
     #[pymodule_export]
     use super::vectors::testing;
+
+    #[pymodule_init]
+    fn init(_module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        super::logging::start();
+        Ok(())
+    }
 }

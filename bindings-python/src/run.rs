@@ -2,27 +2,33 @@
 
 use std::{
     cell::RefCell,
-    future::Future,
+    convert::Infallible,
+    future::{Future, poll_fn},
+    mem,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     thread,
     time::Duration,
 };
 
 use picobase::{Error, ErrorKind, blocking, runtime::BoxFuture};
-use pyo3::{exceptions::PyRuntimeError, prelude::*};
+use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyCFunction};
 use pyo3_async_runtimes::{
     TaskLocals,
     generic::{ContextExt, JoinError, Runtime, future_into_py_with_locals},
 };
 use tokio::{
     runtime::{Builder, Handle},
-    sync::oneshot,
+    sync::mpsc,
     task,
 };
 
-use crate::error;
+use crate::{
+    beside::{Beside, Errands},
+    closing::closed,
+    error, logging,
+};
 
 /// What a call of the core gives.
 pub(crate) type Call<T> = BoxFuture<'static, Result<T, Error>>;
@@ -54,18 +60,49 @@ impl Driver {
         T: Send + 'static,
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
+        self.run_beside(py, call, Beside::default(), convert)
+    }
+
+    /// [`run`](Self::run) for a call that has errands for Python.
+    pub(crate) fn run_beside<'py, T, C>(
+        &self,
+        py: Python<'py>,
+        call: Call<T>,
+        beside: Beside,
+        convert: C,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        T: Send + 'static,
+        C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    {
+        logging::refresh(py);
+        let errands = beside.errands();
         match self {
             Driver::Caller(client) => {
-                let result = wait(py, client, call)?;
+                let result = wait(py, client, call, errands)?;
                 Ok(convert(py, result)?.into_bound(py))
             }
-            Driver::Thread(thread) => thread.run(py, async move {
-                let result = call.await;
-                Python::attach(|py| match result {
-                    Ok(value) => convert(py, value),
-                    Err(e) => Err(error::raise(py, &e)),
-                })
-            }),
+            Driver::Thread(thread) => {
+                let call = thread.run(py, async move {
+                    let result = call.await;
+                    Python::attach(|py| match result {
+                        Ok(value) => convert(py, value),
+                        Err(e) => Err(error::raise(py, &e)),
+                    })
+                })?;
+                match errands {
+                    Some(errands) => errands.attended(py, call, thread),
+                    None => Ok(call),
+                }
+            }
+        }
+    }
+
+    /// Lets the driver end with the calls that are under way, and the future be done then.
+    pub(crate) fn end(&self, py: Python<'_>, over: &Bound<'_, PyAny>) -> PyResult<()> {
+        match self {
+            Driver::Caller(_) => Ok(()),
+            Driver::Thread(thread) => thread.end(py, over),
         }
     }
 
@@ -96,14 +133,54 @@ pub(crate) fn in_hook<T>(work: impl FnOnce() -> T) -> T {
     out
 }
 
-/// Waits for the call on this thread.
-fn wait<T: Send>(py: Python<'_>, client: &blocking::Client, call: Call<T>) -> PyResult<T> {
+/// Waits for the call on this thread, and does its errands.
+fn wait<T: Send>(
+    py: Python<'_>,
+    client: &blocking::Client,
+    call: Call<T>,
+    errands: Option<Errands>,
+) -> PyResult<T> {
     if IN_HOOK.with_borrow(|inside| *inside) {
         let message = "a blocking call inside a hook or listener would wait for itself";
         return Err(error::fail(py, ErrorKind::Configuration, message, "Make it in a thread of its own."));
     }
-    let done = py.detach(|| client.run(Interruptible { call, tick: None }));
-    done.map_err(|e| error::raise(py, &e))??.map_err(|e| error::raise(py, &e))
+    let call = Interruptible { call, tick: None };
+    match errands {
+        None => {
+            let done = py.detach(|| client.run(call));
+            done.map_err(|e| error::raise(py, &e))??.map_err(|e| error::raise(py, &e))
+        }
+        Some(errands) => wait_beside(py, client, call, errands),
+    }
+}
+
+/// Leaves the runtime for each errand: what Python does then may be a call too.
+fn wait_beside<T: Send>(
+    py: Python<'_>,
+    client: &blocking::Client,
+    mut call: Interruptible<T>,
+    errands: Errands,
+) -> PyResult<T> {
+    let mut cause = None;
+    let done = loop {
+        let mut call = Pin::new(&mut call);
+        let step = poll_fn(|cx| match call.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(Err(done))),
+            Poll::Pending => match errands.poll(cx) {
+                Poll::Ready(Some(wanted)) => Poll::Ready(Ok(Ok(wanted))),
+                _ => Poll::Pending,
+            },
+        });
+        match py.detach(|| client.run(step)).map_err(|e| error::raise(py, &e))? {
+            Ok(wanted) => cause = Errands::served(py, wanted)?.or(cause),
+            Err(done) => break done,
+        }
+    };
+    done.map_err(|e| error::raise(py, &e))??.map_err(|e| {
+        let raised = error::raise(py, &e);
+        raised.set_cause(py, cause);
+        raised
+    })
 }
 
 /// A call that ends when a signal handler of Python raises: dropping it cancels it.
@@ -132,33 +209,80 @@ impl<T> Future for Interruptible<T> {
     }
 }
 
-/// A thread that does the I/O of a client for asyncio. It ends with the client.
+/// A future of the loop that runs.
+pub(crate) fn future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    TaskLocals::with_running_loop(py)?.event_loop(py).call_method0(intern!(py, "create_future"))
+}
+
+/// The loop and context of the call that this thread drives, where that is one of asyncio's.
+pub(crate) fn locals() -> Option<TaskLocals> {
+    Bridge::get_task_locals()
+}
+
+/// A thread that does the I/O of a client for asyncio. It ends with the client, and not before its calls.
 pub(crate) struct EventThread {
     handle: Handle,
-    _alive: oneshot::Sender<()>,
+    /// Nothing is ever sent: the thread ends when this one, and that of each call, are gone.
+    alive: Mutex<Option<mpsc::Sender<Infallible>>>,
+    /// What is done at its end.
+    over: Arc<Mutex<Vec<Over>>>,
 }
+
+type Over = Box<dyn FnOnce(Python<'_>) + Send>;
 
 impl EventThread {
     fn start() -> PyResult<EventThread> {
         let failed = |e: std::io::Error| PyRuntimeError::new_err(format!("the client has no thread: {e}"));
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let handle = runtime.handle().clone();
-        let (alive, ended) = oneshot::channel();
+        let (alive, mut ended) = mpsc::channel::<Infallible>(1);
+        let over: Arc<Mutex<Vec<Over>>> = Arc::default();
+        let last = over.clone();
         let drive = move || {
-            // The sender is dropped, never used: both mean the end.
-            let _ = runtime.block_on(ended);
+            let _: Option<Infallible> = runtime.block_on(ended.recv());
             runtime.shutdown_background();
+            let all = mem::take(&mut *last.lock().unwrap_or_else(PoisonError::into_inner));
+            if !all.is_empty() {
+                // Where the interpreter ends as well, nobody waits.
+                let _ = Python::try_attach(|py| all.into_iter().for_each(|over| over(py)));
+            }
         };
         thread::Builder::new().name("picobase".into()).spawn(drive).map_err(failed)?;
-        Ok(EventThread { handle, _alive: alive })
+        Ok(EventThread { handle, alive: Mutex::new(Some(alive)), over })
     }
 
-    fn run<'py>(
+    /// The thread ends after the calls that are under way; `over` is done then.
+    fn end(&self, py: Python<'_>, over: &Bound<'_, PyAny>) -> PyResult<()> {
+        let running = TaskLocals::with_running_loop(py)?.event_loop(py).unbind();
+        let done = over.getattr(intern!(py, "set_result"))?.unbind();
+        let future = over.clone().unbind();
+        let tell: Over = Box::new(move |py| {
+            // Who waited may have been cancelled, and the loop may be closed.
+            let set = PyCFunction::new_closure(py, None, None, move |args, _| -> PyResult<()> {
+                if !future.bind(args.py()).call_method0("done")?.is_truthy()? {
+                    done.bind(args.py()).call1((args.py().None(),))?;
+                }
+                Ok(())
+            });
+            let _ = set.and_then(|set| running.bind(py).call_method1("call_soon_threadsafe", (set,)));
+        });
+        self.over.lock().unwrap_or_else(PoisonError::into_inner).push(tell);
+        drop(self.alive.lock().unwrap_or_else(PoisonError::into_inner).take());
+        Ok(())
+    }
+
+    pub(crate) fn run<'py>(
         &self,
         py: Python<'py>,
         call: impl Future<Output = PyResult<Py<PyAny>>> + Send + 'static,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let locals = TaskLocals::with_running_loop(py)?;
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| closed(py))?;
+        let call = async move {
+            let _alive = alive;
+            call.await
+        };
+        // Hooks see the context variables of who calls.
+        let locals = TaskLocals::with_running_loop(py)?.copy_context(py)?;
         SPAWN_ON.set(Some(self.handle.clone()));
         let awaitable = future_into_py_with_locals::<Bridge, _, _>(py, locals, call);
         SPAWN_ON.set(None);

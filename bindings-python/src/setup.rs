@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use picobase::{
     Client, ClientBuilder,
-    auth::{Credentials, Store},
+    auth::Credentials,
     realtime::RealtimeOptions,
 };
 use pyo3::{
@@ -13,7 +13,7 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
-use crate::{options::timeout, store::Kept};
+use crate::{hooks::Hooks, options::timeout, realtime, store::Keeper};
 
 /// The options of a client as Python gave them.
 #[derive(Default)]
@@ -29,7 +29,9 @@ pub(crate) struct Setup {
     auth_collection: Option<String>,
     server_version: Option<String>,
     credentials: Option<(String, String, Option<String>)>,
-    kept: Kept,
+    realtime: RealtimeOptions,
+    pub(crate) keeper: Keeper,
+    pub(crate) hooks: Arc<Hooks>,
 }
 
 impl Setup {
@@ -55,7 +57,10 @@ impl Setup {
             "accept_language" => self.accept_language = Some(value.extract()?),
             "auth_collection" => self.auth_collection = Some(value.extract()?),
             "server_version" => self.server_version = Some(value.extract()?),
-            "credentials" => self.credentials = Some(value.extract()?),
+            "credentials" => self.credentials = Some(credentials(value)?),
+            "store" => self.keeper = Keeper::read(value, self.is_blocking)?,
+            "realtime" => self.realtime = realtime::settings(value)?,
+            _ if self.hooks.take(name, value)? => {}
             _ => return Err(PyTypeError::new_err(format!("unexpected keyword argument '{name}'"))),
         }
         Ok(())
@@ -64,7 +69,7 @@ impl Setup {
     /// A builder with these options.
     pub(crate) fn builder(&self, py: Python<'_>) -> PyResult<ClientBuilder> {
         let _ = py;
-        let mut builder = Client::builder().realtime(RealtimeOptions::default());
+        let mut builder = self.hooks.apply(Client::builder().realtime(self.realtime.clone()));
         #[cfg(feature = "test-exports")]
         {
             builder = crate::vectors::staged(builder);
@@ -101,27 +106,22 @@ impl Setup {
                 None => credentials,
             });
         }
-        Ok(builder.store(Shared(Arc::new(self.kept.clone()))))
+        let builder = builder.store(self.keeper.store());
+        Ok(match self.keeper.held() {
+            Some(held) => builder.held(held),
+            None => builder,
+        })
     }
 }
 
-/// A store that the next client, in a child process, uses as well.
-struct Shared(Arc<dyn Store>);
-
-impl Store for Shared {
-    fn load(&self) -> picobase::runtime::BoxFuture<'_, Result<Option<String>, picobase::Error>> {
-        self.0.load()
-    }
-
-    fn save(&self, session: String) -> picobase::runtime::BoxFuture<'_, Result<(), picobase::Error>> {
-        self.0.save(session)
-    }
-
-    fn clear(&self) -> picobase::runtime::BoxFuture<'_, Result<(), picobase::Error>> {
-        self.0.clear()
-    }
-
-    fn set_aside(&self) -> picobase::runtime::BoxFuture<'_, Result<Option<String>, picobase::Error>> {
-        self.0.set_aside()
-    }
+/// Identity and password, and perhaps the collection.
+fn credentials(given: &Bound<'_, PyAny>) -> PyResult<(String, String, Option<String>)> {
+    let read = match given.extract::<(String, String)>() {
+        Ok((identity, password)) => Ok((identity, password, None)),
+        Err(_) => given.extract(),
+    };
+    // In words of our own: the password stays out of them.
+    read.map_err(|_| {
+        PyTypeError::new_err("credentials are a tuple of strings: (identity, password) or (identity, password, collection)")
+    })
 }

@@ -17,7 +17,7 @@ use core::{
 
 use bytes::Bytes;
 use secrecy::ExposeSecret;
-use tracing::{debug, debug_span, warn};
+use tracing::{Span, debug, debug_span, warn};
 
 use crate::{
     auth::{
@@ -222,7 +222,7 @@ async fn run(client: &Client, mut call: Call) -> Result<Answer, Error> {
     let template = if call.custom_path.is_empty() { call.endpoint.path } else { redact_path(&call.custom_path) };
     let span = debug_span!("picobase.call", method = call.endpoint.method.as_str(), template);
     let clock = Clock::new(client, &call);
-    let report = Report::new(client, &call, template, &url, clock.started);
+    let report = Report::new(client, &call, template, &url, clock.started, span.clone());
     let mut run = Run {
         client,
         clock,
@@ -973,10 +973,12 @@ struct Report<'a> {
     client: &'a Client,
     report: Option<CallReport>,
     started: Duration,
+    /// The call's: it says which call ended.
+    span: Span,
 }
 
 impl<'a> Report<'a> {
-    fn new(client: &'a Client, call: &Call, template: &str, url: &str, started: Duration) -> Self {
+    fn new(client: &'a Client, call: &Call, template: &str, url: &str, started: Duration, span: Span) -> Self {
         // Only hooks see these two.
         let seen = !client.shared.after.is_empty();
         let report = CallReport {
@@ -989,7 +991,7 @@ impl<'a> Report<'a> {
             elapsed: Duration::ZERO,
             error: None,
         };
-        Report { client, report: Some(report), started }
+        Report { client, report: Some(report), started, span }
     }
 
     fn finish(mut self, attempts: u32, result: &Result<Answer, Error>) {
@@ -1013,6 +1015,7 @@ impl<'a> Report<'a> {
         report.elapsed = self.client.shared.runtime.uptime().saturating_sub(self.started);
         match &report.error {
             None => debug!(
+                parent: &self.span,
                 endpoint = report.endpoint,
                 status = report.status,
                 attempts = report.attempts,
@@ -1020,6 +1023,7 @@ impl<'a> Report<'a> {
                 "call done"
             ),
             Some(error) => warn!(
+                parent: &self.span,
                 endpoint = report.endpoint,
                 status = report.status,
                 attempts = report.attempts,

@@ -28,8 +28,10 @@ use crate::{
     error,
     fork::Owned,
     json::{self, Decoder},
-    options::{Count, Named, Text, options},
+    live,
+    options::{Count, Named, Text, options, timeout},
     progress::{self, Watched},
+    realtime::{NativeFeed, Wanted},
 };
 
 /// How many records a walk hands over at once, at most: a page of the server's.
@@ -261,6 +263,51 @@ impl NativeRecords {
     fn delete<'py>(&self, py: Python<'py>, id: Text, given: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
         let (live, records) = self.open(py)?;
         live.nothing(py, records.delete(&id.0).options(options(given)?).into_future())
+    }
+
+    /// The events of a record, or of all of them: `*`.
+    #[expect(clippy::too_many_arguments, reason = "they are the keywords of the call")]
+    fn subscribe<'py>(
+        &self,
+        py: Python<'py>,
+        topic: String,
+        filter: Maybe<'_, 'py>,
+        expand: Maybe<'_, 'py>,
+        fields: Maybe<'_, 'py>,
+        queue_max: Option<u32>,
+        given: &Bound<'py, PyDict>,
+    ) -> PyResult<NativeFeed> {
+        let (live, records) = self.open(py)?;
+        let wanted = Wanted::read(filter, expand, fields, queue_max, given)?;
+        Ok(NativeFeed::topic(live, self.decoder.clone_ref(py), wanted, move |_| records.subscribe(&topic)))
+    }
+
+    /// Ends the subscriptions of a topic, or all of this collection.
+    fn unsubscribe(&self, py: Python<'_>, topic: Option<&str>) -> PyResult<()> {
+        let (live, _) = self.open(py)?;
+        match topic {
+            Some(topic) => live.client.realtime().unsubscribe(&format!("{}/{topic}", self.name)),
+            None => live.client.realtime().unsubscribe_prefix(&format!("{}/", self.name)),
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the keywords of the call")]
+    fn live<'py>(
+        &self,
+        py: Python<'py>,
+        filter: Maybe<'_, 'py>,
+        sort: Maybe<'_, 'py>,
+        limit: Option<u32>,
+        recheck_every: Maybe<'_, 'py>,
+        expand: Maybe<'_, 'py>,
+        fields: Maybe<'_, 'py>,
+        given: &Bound<'py, PyDict>,
+    ) -> PyResult<NativeFeed> {
+        let (live, records) = self.open(py)?;
+        let options = options(given)?.listed(filter, sort, expand, fields)?;
+        let asked = live::Asked { options, limit, recheck_every: recheck_every.map(timeout).transpose()?.flatten() };
+        Ok(live::live(live, records, self.decoder.clone_ref(py), asked))
     }
 }
 

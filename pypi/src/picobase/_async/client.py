@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from .. import _native
 from .._decode import decoder
 from .collection import AsyncCollection
+from .realtime import AsyncRealtime
 
 if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from .._events import RealtimeOptions
 
 T = TypeVar("T")
 
@@ -40,6 +43,7 @@ class AsyncClient:
         accept_language: The language of the server's messages; `en-US` by default.
         auth_collection: The collection that `auth` signs in to; `users` by default.
         server_version: The server's version, which decides how filters are written; the newest by default.
+        realtime: When event streams are replaced, and how much is remembered; see `RealtimeOptions`.
 
     Raises:
         ConfigurationError: An option is wrong; `fix` says what to do.
@@ -61,6 +65,7 @@ class AsyncClient:
         accept_language: str | None = None,
         auth_collection: str | None = None,
         server_version: str | None = None,
+        realtime: RealtimeOptions | None = None,
     ) -> None:
         options: dict[str, Any] = locals().copy()
         del options["self"]
@@ -78,6 +83,11 @@ class AsyncClient:
             type: What records become: a dataclass, a TypedDict, or a model of pydantic or msgspec.
         """
         return AsyncCollection(self._native.records(name, decoder(type)), name)
+
+    @property
+    def realtime(self) -> AsyncRealtime:
+        """The event stream: its topics and its state."""
+        return AsyncRealtime(self._native.realtime())
 
     async def close(self) -> None:
         """Ends what the client has open. Calls that are under way are cancelled."""

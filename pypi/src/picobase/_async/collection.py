@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._types import ListResult
+from .live import AsyncLiveQuery
+from .realtime import AsyncSubscription
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
     from typing_extensions import Unpack
 
     from .. import _native
+    from .._events import Event, LiveChange
     from .._types import CallOptions
 
 T = TypeVar("T")
@@ -109,12 +115,12 @@ class AsyncCollection(Generic[T]):
         ```
 
         Args:
-            body: Its fields: a dict, a dataclass, or a model of pydantic or msgspec. Files are bytes, paths, open files,
-                or `File`.
+            body: Its fields: a dict, a dataclass, or a model of pydantic or msgspec. Files are bytes, paths, open
+                files, or `File`.
             expand: Relations to put into `expand` of the answer.
             fields: The fields to answer, separated by commas.
-            safe_retry: May the create be repeated when its answer is lost? It then happens once all the same: the client
-                makes the id.
+            safe_retry: May the create be repeated when its answer is lost? It then happens once all the same: the
+                client makes the id.
             **options: See `CallOptions`.
 
         Raises:
@@ -129,3 +135,101 @@ class AsyncCollection(Generic[T]):
             NotFoundError: There is no such record, or a rule hides it.
         """
         await self._records.delete(id, options)
+
+    def subscribe(
+        self,
+        topic: str,
+        callback: Callable[[Event[T]], object] | None = None,
+        *,
+        filter: str | None = None,
+        expand: str | None = None,
+        fields: str | None = None,
+        queue_max: int | None = None,
+        on_error: Callable[[Exception], object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncSubscription[Event[T]]:
+        """The events of a record, by its id, or of all records, `*`, from the server's acknowledgement on. What
+        happens while the stream is down is fetched when it is there again; where that cannot be, `Resync` says so.
+
+        ```python
+        from picobase import AsyncClient
+
+        async def listen(client: AsyncClient) -> None:
+            async with client.collection("posts").subscribe("*") as events:
+                async for event in events:
+                    print(event.action, event.record)
+        ```
+
+        With a callback one event after the other is handed to it until it is unsubscribed: for asyncio on the event
+        loop, where it may be a coroutine function; else by a thread of its own, in which other calls may be made,
+        and which does not keep the program from ending. What the callback raises goes to the loop's exception
+        handler, or to `threading.excepthook`.
+
+        Args:
+            topic: `*`, or the id of a record.
+            callback: What is called with each event.
+            filter: Which records' events to send, in the server's filter language. Of a record that no longer passes
+                it the server says nothing; `live` does.
+            expand: Relations to put into `expand`, separated by commas.
+            fields: The fields to send, separated by commas; `id` and `updated` come along.
+            queue_max: How many events may wait for a slow reader before the oldest are dropped; 1,000 by default.
+            on_error: What is called with the errors that a loop would raise.
+            **options: See `CallOptions`; `timeout` is for the server's acknowledgement.
+
+        Raises:
+            ValidationError: The server refused the options, or there are 1,000 topics already.
+            TimeoutError: The server did not acknowledge it in time.
+        """
+        native = self._records.subscribe(topic, filter, expand, fields, queue_max, options)
+        return AsyncSubscription(native, callback, on_error)
+
+    def unsubscribe(self, topic: str | None = None) -> None:
+        """Ends all subscriptions of a topic, `*` or an id, whatever their options; without one, all of this
+        collection."""
+        self._records.unsubscribe(topic)
+
+    def live(
+        self,
+        callback: Callable[[LiveChange[T]], object] | None = None,
+        *,
+        filter: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        recheck_every: float | timedelta | None = None,
+        expand: str | None = None,
+        fields: str | None = None,
+        on_error: Callable[[Exception], object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncLiveQuery[T]:
+        """A list that stays as a fresh one would be, whoever writes and whatever breaks: a snapshot, then its changes.
+
+        ```python
+        from picobase import AsyncClient
+
+        async def show(client: AsyncClient) -> None:
+            async with client.collection("posts").live(filter="status = 'published'", sort="-created,id", limit=20)
+            as live:
+                async for change in live:
+                    print(change.action, [post["title"] for post in live.records])
+        ```
+
+        Args:
+            callback: What is called with each change, as for `subscribe`.
+            filter: Which records, in the server's filter language. Put values in with `AsyncClient.filter`.
+            sort: The fields to sort by, separated by commas; `-` for descending. End with `id` where the order of
+                equals matters.
+            limit: How many records the list may have: 1 to 1,000, 500 by default.
+            recheck_every: How often the whole list is asked for although nothing was heard, in seconds; by default
+                as often as the client's `liveness` says. What changes without a write of its own (a rule, a related
+                record, a view) is noticed then.
+            expand: Relations to put into `expand`, separated by commas.
+            fields: The fields to answer, separated by commas; `id` and `updated` come along.
+            on_error: What is called with the errors that a loop would raise.
+            **options: See `CallOptions`; `timeout` is for the first list, and for each call after it.
+
+        Raises:
+            ValidationError: The server refused filter or sort, or the limit is out of its bounds.
+            TimeoutError: The server did not acknowledge it in time.
+        """
+        native = self._records.live(filter, sort, limit, recheck_every, expand, fields, options)
+        return AsyncLiveQuery(native, callback, on_error)

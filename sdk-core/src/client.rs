@@ -382,12 +382,12 @@ impl Client {
             #[cfg(feature = "std")]
             SessionSource::Kept(session, store) => {
                 let state = SessionState::new(store, None);
-                state.adopt(&session, self.shared.runtime.now());
+                state.adopt(session.as_ref(), self.shared.runtime.now());
                 state
             }
             SessionSource::Session(session) => {
                 let state = SessionState::new(Arc::new(MemoryStore::holding(session.to_stored())), None);
-                state.adopt(&session, self.shared.runtime.now());
+                state.adopt(Some(&session), self.shared.runtime.now());
                 state
             }
         };
@@ -599,9 +599,9 @@ pub enum SessionSource {
     Session(Session),
     /// Whatever the store holds, and what is to be kept there.
     Store(Arc<dyn Store>),
-    /// This session, which the store holds already, and what is to be kept there later.
+    /// What the store is known to hold, a session or none, and what is to be kept there later.
     #[cfg(feature = "std")]
-    Kept(Session, Arc<dyn Store>),
+    Kept(Option<Session>, Arc<dyn Store>),
 }
 
 impl From<&str> for SessionSource {
@@ -807,6 +807,8 @@ pub struct ClientBuilder {
     http: Option<reqwest::ClientBuilder>,
     runtime: Option<SharedRuntime>,
     store: Option<Arc<dyn Store>>,
+    #[cfg(feature = "std")]
+    held: Option<Option<Session>>,
     credentials: Option<Credentials>,
     server_version: Option<String>,
     realtime: RealtimeOptions,
@@ -826,6 +828,8 @@ impl Default for ClientBuilder {
             http: None,
             runtime: None,
             store: None,
+            #[cfg(feature = "std")]
+            held: None,
             credentials: None,
             server_version: None,
             realtime: RealtimeOptions::default(),
@@ -1044,6 +1048,21 @@ impl ClientBuilder {
         self
     }
 
+    /// What the [`store`](Self::store) is known to hold, a session or none: it is there from the start, and not loaded
+    /// with the first call.
+    ///
+    /// ```
+    /// use picobase::{Client, auth::MemoryStore};
+    /// let client = Client::builder().url("http://h").store(MemoryStore::new()).held(None).build()?;
+    /// assert!(client.auth().session().is_none());
+    /// # Ok::<(), picobase::Error>(())
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn held(mut self, session: Option<Session>) -> Self {
+        self.held = Some(session);
+        self
+    }
+
     /// Checks the options and makes the client. Nothing is sent.
     ///
     /// # Errors
@@ -1094,8 +1113,12 @@ impl ClientBuilder {
             workers: Workers::new(),
             address: Lock::new(Address { base, used: false, moves: 0 }),
         };
-        let session = Arc::new(SessionState::new(store, self.credentials));
-        Ok(Client { shared: Arc::new(shared), session, realtime: Hub::new(self.realtime.checked()) })
+        let session = SessionState::new(store, self.credentials);
+        #[cfg(feature = "std")]
+        if let Some(held) = &self.held {
+            session.adopt(held.as_ref(), shared.runtime.now());
+        }
+        Ok(Client { shared: Arc::new(shared), session: Arc::new(session), realtime: Hub::new(self.realtime.checked()) })
     }
 
     #[cfg(feature = "reqwest")]

@@ -424,6 +424,17 @@ impl Impersonate {
         self.0.call.body = Body::Json(Json::object([("duration", Json::int(seconds))]));
         self
     }
+
+    /// Takes these options.
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client, options: picobase::action::CallOptions) {
+    /// let call = client.auth().impersonate("ada_id").options(options);
+    /// # let _ = call; }
+    /// ```
+    pub fn options(self, options: crate::action::CallOptions) -> Self {
+        Impersonate(self.0.options(options))
+    }
 }
 
 impl IntoFuture for Impersonate {

@@ -129,11 +129,11 @@ impl SessionState {
         }
     }
 
-    /// Takes on a session that was handed over, at once: there is nothing to load. One that has expired by the local
-    /// clock is loaded as any other, for the server must be asked first.
-    pub(crate) fn adopt(&self, session: &Session, now: u64) {
-        let live = Live::new(session, now).filter(|live| !live.expired(now));
-        if live.is_some() {
+    /// Takes on what the store is known to hold, at once: there is nothing to load. A session that has expired by the
+    /// local clock is loaded as any other, for the server must be asked first.
+    pub(crate) fn adopt(&self, held: Option<&Session>, now: u64) {
+        let live = held.and_then(|session| Live::new(session, now)).filter(|live| !live.expired(now));
+        if live.is_some() || held.is_none() {
             self.state.with(|s| (s.live, s.loaded) = (live, true));
         }
     }

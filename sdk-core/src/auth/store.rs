@@ -65,6 +65,25 @@ pub trait Store: MaybeSend + MaybeSync + 'static {
     }
 }
 
+/// A store that several clients use.
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn load(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        (**self).load()
+    }
+
+    fn save(&self, session: String) -> BoxFuture<'_, Result<(), Error>> {
+        (**self).save(session)
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<(), Error>> {
+        (**self).clear()
+    }
+
+    fn set_aside(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        (**self).set_aside()
+    }
+}
+
 /// Keeps the session in memory: it ends with the process.
 ///
 /// ```

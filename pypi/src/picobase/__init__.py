@@ -41,6 +41,7 @@ from ._events import (
     TopicEvent,
 )
 from ._files import File
+from ._hooks import CallReport, OutgoingCall
 from ._sync.client import Client
 from ._sync.collection import Collection
 from ._sync.live import LiveQuery
@@ -53,6 +54,7 @@ __all__ = [
     "AsyncLiveQuery",
     "AsyncRealtime",
     "AsyncSubscription",
+    "CallReport",
     "Change",
     "Client",
     "Collection",
@@ -76,6 +78,7 @@ __all__ = [
     "Move",
     "NetworkError",
     "NotFoundError",
+    "OutgoingCall",
     "PicoBaseError",
     "RateLimitedError",
     "Realtime",

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+    from typing_extensions import Literal, TypeAlias
+
     from ._errors import PicoBaseError
+
+    InstanceState: TypeAlias = Literal["starting", "ready", "unreachable"]
 
 
 class OutgoingCall:

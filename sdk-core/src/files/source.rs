@@ -21,7 +21,7 @@ use futures_core::Stream;
 #[cfg(not(feature = "std"))]
 use crate::json::HostValue;
 #[cfg(feature = "std")]
-use crate::runtime::MaybeSend;
+use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{
     runtime::{BoxStream, Lock},
     transport::{Failure, TransportError},
@@ -83,6 +83,26 @@ impl FileSource {
         FileSource::new(filename, Source::stream(length, stream))
     }
 
+    /// A stream that can be opened once more, with its length if it is known. `open` is called for each sending, so it
+    /// can be sent again after a failure.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// let parts = || futures_util::stream::iter([Ok(Bytes::from("hel")), Ok(Bytes::from("lo"))]);
+    /// let file = picobase::files::FileSource::reopened("hello.txt", Some(5), parts);
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn reopened<S>(
+        filename: &str,
+        length: Option<u64>,
+        open: impl Fn() -> S + MaybeSend + MaybeSync + 'static,
+    ) -> Self
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + MaybeSend + 'static,
+    {
+        FileSource::new(filename, Source::reopened(length, open))
+    }
+
     /// A file of the host, which reads and sends it itself.
     #[cfg(not(feature = "std"))]
     pub fn host(filename: &str, source: Source) -> Self {
@@ -138,11 +158,19 @@ enum Kind {
     /// A value of the host, and whether it can be read more than once.
     #[cfg(not(feature = "std"))]
     Host(Rc<dyn HostValue>, bool),
+    #[cfg(feature = "std")]
+    Reopened(Arc<dyn Open>),
     #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "on the web streams are values of the host"))]
     Stream(Arc<Lock<Option<Pieces>>>),
 }
 
 type Pieces = BoxStream<'static, Result<Bytes, TransportError>>;
+
+/// What opens a stream.
+#[cfg(feature = "std")]
+trait Open: Fn() -> Pieces + MaybeSend + MaybeSync {}
+#[cfg(feature = "std")]
+impl<F: Fn() -> Pieces + MaybeSend + MaybeSync> Open for F {}
 
 impl Source {
     /// Bytes in memory.
@@ -180,6 +208,21 @@ impl Source {
     ) -> Self {
         let pieces = Failing { inner: Box::pin(stream) };
         Source::new(Kind::Stream(Arc::new(Lock::new(Some(Box::pin(pieces))))), length)
+    }
+
+    /// A stream that can be read again: `open` begins it anew.
+    ///
+    /// ```
+    /// let parts = || futures_util::stream::iter([Ok(bytes::Bytes::from("hello"))]);
+    /// let source = picobase::files::Source::reopened(Some(5), parts);
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn reopened<S>(length: Option<u64>, open: impl Fn() -> S + MaybeSend + MaybeSync + 'static) -> Self
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + MaybeSend + 'static,
+    {
+        let open = move || -> Pieces { Box::pin(Failing { inner: Box::pin(open()) }) };
+        Source::new(Kind::Reopened(Arc::new(open)), length)
     }
 
     /// A value of the host, which reads and sends it itself. `replayable`: it can be sent more than once.
@@ -262,6 +305,8 @@ impl Source {
             Kind::Path(path) => From::File(open_file(path)?, path.clone()),
             #[cfg(not(feature = "std"))]
             Kind::Host(..) => return Err(TransportError::new(Failure::Source, "only the host can read this")),
+            #[cfg(feature = "std")]
+            Kind::Reopened(open) => From::Stream(open()),
             Kind::Stream(stream) => match stream.with(Option::take) {
                 Some(pieces) => From::Stream(pieces),
                 None => {

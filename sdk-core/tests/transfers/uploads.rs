@@ -26,9 +26,12 @@ fn large() -> FileSource {
     FileSource::bytes("large.bin", vec![7; 24 * 1024 * 1024])
 }
 
-/// The file from memory and from a path.
-fn repeatable(path: &std::path::Path) -> [FileSource; 2] {
-    [FileSource::bytes("file.bin", noise(SIZE)), FileSource::path(path)]
+/// The file from memory, from a path, and from a stream that can be opened again.
+fn repeatable(path: &std::path::Path) -> [FileSource; 3] {
+    let data = Bytes::from(noise(SIZE));
+    let parts = move || futures_util::stream::iter([Ok(data.slice(..SIZE / 2)), Ok(data.slice(SIZE / 2..))]);
+    let reopened = FileSource::reopened("file.bin", Some(SIZE as u64), parts);
+    [FileSource::bytes("file.bin", noise(SIZE)), FileSource::path(path), reopened]
 }
 
 #[tokio::test]

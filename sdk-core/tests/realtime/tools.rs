@@ -25,7 +25,7 @@ use picobase::{
     realtime::{Event, EventAction, Origin, RealtimeOptions, RealtimeState, RecordEvent, ResyncReason, Subscription},
     runtime::{BoxFuture, Runtime, TokioRuntime},
 };
-use picobase_testkit::{LoggedRequest, Proxy, Server};
+use picobase_testkit::{Cut, LoggedRequest, Proxy, Server};
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
@@ -551,6 +551,16 @@ impl Stage {
     /// Waits until so many streams have been asked for.
     pub(crate) async fn wait_for_streams(&self, count: usize) {
         self.proxy.wait_for(count, s(20), is_stream).await;
+    }
+
+    /// Cuts the stream, and one that it has just replaced: waits until the client is connected by it, however long it
+    /// takes to come back.
+    pub(crate) async fn cut(&self, how: Cut) {
+        until(s(20), "a stream to cut", || async {
+            let connected = self.client.realtime().state() == RealtimeState::Connected;
+            connected && self.proxy.cut_path(how, "/api/realtime").await > 0
+        })
+        .await;
     }
 
     /// The submits so far: status and topics.

@@ -40,7 +40,7 @@ use crate::{
 /// A client of the core, and what runs its calls.
 #[pyclass(frozen, module = "picobase._native")]
 pub(crate) struct Native {
-    handle: Handle,
+    pub(crate) handle: Handle,
 }
 
 /// What all nouns of a client hold.
@@ -113,6 +113,10 @@ impl Live {
 
     pub(crate) fn driver(&self) -> &Driver {
         &self.base.driver
+    }
+
+    pub(crate) fn closing(&self) -> &Arc<Closing> {
+        &self.closing
     }
 
     /// Is this the last open client of its family?

@@ -30,6 +30,10 @@ impl Closing {
         self.told.notify_waiters();
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+
     /// The call, which fails when the client is closed before it is done.
     pub(crate) fn until<T: 'static>(self: &Arc<Self>, call: Call<T>) -> Call<T> {
         Box::pin(Until { call, closing: self.clone(), told: None })
@@ -53,7 +57,7 @@ impl<T> Future for Until<T> {
         }
         let told = this.told.get_or_insert_with(|| Box::pin(this.closing.told.clone().notified_owned()));
         // The word is asked for after one has begun to listen for it: in between it would be missed.
-        if told.as_mut().poll(cx).is_ready() || this.closing.is_over.load(Ordering::SeqCst) {
+        if told.as_mut().poll(cx).is_ready() || this.closing.is_over() {
             let error = Error::new(ErrorKind::Cancelled, "the client was closed while the call was under way");
             return Poll::Ready(Err(error));
         }

@@ -1,6 +1,6 @@
 //! Live queries.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use picobase::{
     Error, ErrorKind, Json,
@@ -27,13 +27,8 @@ pub(crate) struct Asked {
 }
 
 /// The live query of a collection.
-pub(crate) fn live(
-    live: std::sync::Arc<Live>,
-    records: Collection<Json>,
-    decoder: Decoder,
-    asked: Asked,
-) -> NativeFeed {
-    let open = Box::new(move || {
+pub(crate) fn live(live: Arc<Live>, records: Collection<Json>, decoder: Decoder, asked: Asked) -> NativeFeed {
+    let open = Arc::new(move || {
         let query = records.live().options(asked.options.clone());
         let query = if let Some(limit) = asked.limit { query.limit(limit) } else { query };
         let query = if let Some(time) = asked.recheck_every { query.recheck_every(time) } else { query };

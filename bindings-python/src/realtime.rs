@@ -53,7 +53,7 @@ type Delivered = Result<Delivery, Error>;
 type Events = Pin<Box<dyn Stream<Item = Delivered> + Send>>;
 
 /// Begins to listen.
-type Open = Box<dyn Fn() -> Call<Events> + Send + Sync>;
+type Open = Arc<dyn Fn() -> Call<Events> + Send + Sync>;
 
 /// A stream of the core as deliveries.
 struct Mapped<S: Stream>(S, fn(S::Item) -> Delivered);
@@ -94,7 +94,8 @@ fn of_topic<T>(event: Result<Event<T>, Error>) -> Delivered {
 /// A stream between the core and its reader. What was taken out of it stays here until Python has it: a reader that is
 /// cancelled, or has waited long enough, loses nothing.
 struct Feed {
-    open: Open,
+    /// None after the end: it holds the client.
+    open: Mutex<Option<Open>>,
     /// One reader waits at a time. None before it was begun, and after the end.
     events: tokio::sync::Mutex<Option<Events>>,
     taken: Mutex<Taken>,
@@ -111,11 +112,11 @@ struct Taken {
 impl Feed {
     fn new(open: Open) -> Feed {
         let (events, taken) = (tokio::sync::Mutex::new(None), Mutex::default());
-        Feed { open, events, taken, closed: watch::Sender::new(false) }
+        Feed { open: Mutex::new(Some(open)), events, taken, closed: watch::Sender::new(false) }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.taken)
     }
 
     /// Begins, where it has not begun.
@@ -135,8 +136,9 @@ impl Feed {
 
     async fn opened(&self) -> Result<tokio::sync::MutexGuard<'_, Option<Events>>, Error> {
         let mut events = self.events.lock().await;
-        if events.is_none() && !self.taken().over {
-            *events = Some((self.open)().await?);
+        let open = locked(&self.open).clone().filter(|_| events.is_none() && !self.taken().over);
+        if let Some(open) = open {
+            *events = Some(open().await?);
         }
         Ok(events)
     }
@@ -196,7 +198,8 @@ impl Feed {
             taken.over = true;
             mem::take(&mut taken.items)
         };
-        drop(items);
+        let open = locked(&self.open).take();
+        drop((items, open));
         self.closed.send_replace(true);
         // Where somebody waits for it, he lets it go.
         if let Ok(mut events) = self.events.try_lock() {
@@ -204,37 +207,42 @@ impl Feed {
         }
     }
 
-    fn take(&self) -> VecDeque<Delivered> {
-        mem::take(&mut self.taken().items)
+    /// What is there, and whether that is all that ever comes.
+    fn take(&self) -> (VecDeque<Delivered>, bool) {
+        let mut taken = self.taken();
+        (mem::take(&mut taken.items), taken.over)
     }
 
     /// What could not be handed over yet comes first the next time.
     fn put_back(&self, mut rest: VecDeque<Delivered>) {
         let mut taken = self.taken();
-        if !taken.over || !*self.closed.borrow() {
+        if !*self.closed.borrow() {
             rest.append(&mut taken.items);
             taken.items = rest;
         }
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is taken at once: what has come, an error, and whether nothing comes any more.
+type Batch<'py> = (Vec<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, bool);
+
 /// Something that is listened to. It is begun when it is awaited or first read, and ends with its object.
 #[pyclass(frozen, module = "picobase._native")]
 pub(crate) struct NativeFeed {
-    inside: Owned<Inside>,
+    live: Arc<Live>,
+    feed: Owned<Arc<Feed>>,
     decoder: Decoder,
     /// Does what cannot be decoded end it?
     strict: bool,
 }
 
-struct Inside {
-    live: Arc<Live>,
-    feed: Arc<Feed>,
-}
-
 impl NativeFeed {
     pub(crate) fn new(live: Arc<Live>, decoder: Decoder, strict: bool, open: Open) -> NativeFeed {
-        NativeFeed { inside: Owned::new(Inside { live, feed: Arc::new(Feed::new(open)) }), decoder, strict }
+        NativeFeed { live, feed: Owned::new(Arc::new(Feed::new(open))), decoder, strict }
     }
 
     /// What is heard of a topic.
@@ -244,8 +252,8 @@ impl NativeFeed {
         wanted: Wanted,
         subscribe: impl Fn(&Client) -> Subscribe<T> + Send + Sync + 'static,
     ) -> NativeFeed {
-        let client = live.client.clone();
-        let open: Open = Box::new(move || {
+        let client = Client::clone(&live.client);
+        let open: Open = Arc::new(move || {
             let subscribe = subscribe(&client).options(wanted.options.clone());
             let subscribe = if let Some(most) = wanted.queue_max { subscribe.queue_max(most) } else { subscribe };
             Box::pin(async move { Ok(events(subscribe.await?, of_topic)) })
@@ -253,8 +261,8 @@ impl NativeFeed {
         NativeFeed::new(live, decoder, false, open)
     }
 
-    fn inside(&self, py: Python<'_>) -> PyResult<&Inside> {
-        self.inside.get().ok_or_else(|| {
+    fn feed(&self, py: Python<'_>) -> PyResult<&Arc<Feed>> {
+        self.feed.get().ok_or_else(|| {
             let message = "what was subscribed before a fork belongs to the parent process";
             error::fail(py, ErrorKind::Configuration, message, "Subscribe in the child process anew.")
         })
@@ -265,54 +273,59 @@ impl NativeFeed {
 impl NativeFeed {
     /// Begins to listen; done when the server has acknowledged it.
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let inside = self.inside(py)?;
-        let feed = inside.feed.clone();
-        inside.live.nothing(py, Box::pin(async move { feed.begin().await }))
+        let feed = self.feed(py)?.clone();
+        self.live.nothing(py, Box::pin(async move { feed.begin().await }))
     }
 
     /// Waits until something can be taken, so long at most; false at the end.
     fn ready<'py>(&self, py: Python<'py>, limit: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        let inside = self.inside(py)?;
+        let feed = self.feed(py)?.clone();
         let limit = limit.map(timeout).transpose()?.flatten();
-        let feed = inside.feed.clone();
         let call: Call<bool> = Box::pin(async move {
             let Some(limit) = limit else { return feed.ready().await };
             let nothing = || Error::new(ErrorKind::Timeout, "nothing came in time").with_fix("Go on waiting.");
             tokio::time::timeout(limit, feed.ready()).await.unwrap_or_else(|_| Err(nothing()))
         });
-        inside.live.run(py, call, |py, any| Ok(any.into_pyobject(py)?.to_owned().into_any().unbind()))
+        let closing = self.live.closing().clone();
+        let call: Call<bool> = Box::pin(async move {
+            // With the client it ends like any other loop.
+            closing.until(call).await.or_else(|error| if closing.is_over() { Ok(false) } else { Err(error) })
+        });
+        self.live.driver().run(py, call, |py, any| Ok(any.into_pyobject(py)?.to_owned().into_any().unbind()))
     }
 
-    /// What is there, up to an error, and the error: it is told once, and the rest comes the next time.
-    fn take<'py>(&self, py: Python<'py>) -> PyResult<(Vec<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>)> {
-        let feed = &self.inside(py)?.feed;
-        let mut items = feed.take();
+    /// What is there, up to an error, which is told once: the rest comes the next time.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Batch<'py>> {
+        let feed = self.feed(py)?;
+        if self.live.closing().is_over() {
+            feed.close();
+        }
+        let (mut items, over) = feed.take();
         let classes = Classes::get(py)?;
         let mut out = Vec::with_capacity(items.len());
         while let Some(item) = items.pop_front() {
-            let failed = match item {
-                Ok(delivery) => match classes.object(py, delivery, &self.decoder) {
-                    Ok(object) => {
-                        out.push(object);
-                        continue;
-                    }
-                    Err(raised) if self.strict => {
+            let object = match item {
+                Ok(delivery) => classes.object(py, delivery, &self.decoder).inspect_err(|_| {
+                    if self.strict {
                         feed.close();
-                        return Ok((out, Some(raised.into_value(py).into_bound(py).into_any())));
                     }
-                    Err(raised) => raised.into_value(py).into_bound(py).into_any(),
-                },
-                Err(error) => error::exception(py, &error)?,
+                }),
+                Err(error) => Err(error::raise(py, &error)),
             };
-            feed.put_back(items);
-            return Ok((out, Some(failed)));
+            match object {
+                Ok(object) => out.push(object),
+                Err(raised) => {
+                    feed.put_back(items);
+                    return Ok((out, Some(raised.into_value(py).into_bound(py).into_any()), over));
+                }
+            }
         }
-        Ok((out, None))
+        Ok((out, None, over))
     }
 
     /// Ends it: nothing comes any more.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.inside(py)?.feed.close();
+        self.feed(py)?.close();
         Ok(())
     }
 }
@@ -462,8 +475,8 @@ impl NativeRealtime {
     /// The state now, and then whenever it is another one.
     fn states(&self, py: Python<'_>) -> PyResult<NativeFeed> {
         let live = self.handle.live(py)?;
-        let client = live.client.clone();
-        let open: Open = Box::new(move || {
+        let client = Client::clone(&live.client);
+        let open: Open = Arc::new(move || {
             let states = client.realtime().states();
             Box::pin(async { Ok(events(states, |state| Ok(Delivery::State(state)))) })
         });

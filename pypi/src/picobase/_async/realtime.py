@@ -141,11 +141,12 @@ class AsyncFeed(Generic[E]):
 
     async def _fill(self, timeout: float | timedelta | None = None) -> bool:
         """Takes what is there, and waits where there is nothing; False at the end."""
-        self._items, self._error = self._native.take()
-        while not self._items and self._error is None:
-            if not await self._native.ready(timeout):
+        while True:
+            self._items, self._error, over = self._native.take()
+            if self._items or self._error is not None:
+                break
+            if over or not await self._native.ready(timeout):
                 return False
-            self._items, self._error = self._native.take()
         if not self._is_open:
             self._items.clear()
         self._batch = self._read(self._items)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::{ArcSwapOption, ArcSwapWeak};
 use bytes::Bytes;
 use picobase::{
-    Client, Error, ErrorKind, Json,
+    Client, ErrorKind, Json,
     auth::Session,
     client::SessionSource,
     files::Source,
@@ -216,6 +216,13 @@ impl Handle {
     }
 }
 
+/// A body that goes as it is.
+#[derive(FromPyObject)]
+enum Raw {
+    Bytes(PyBackedBytes),
+    Text(String),
+}
+
 impl Native {
     pub(crate) fn of(handle: Handle) -> Native {
         Native { handle }
@@ -385,6 +392,25 @@ impl Native {
         live.nothing(py, call.into_future())
     }
 
+    /// All collections.
+    fn collections<'py>(&self, py: Python<'py>, given: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let live = self.handle.live(py)?;
+        let call = live.client.collections().get_full_list::<Json>().options(options::options(given)?);
+        live.run(py, call.into_future(), |py, all| Ok(crate::json::to_python(py, &Json::array(all))?.unbind()))
+    }
+
+    /// The first collection that a filter finds.
+    fn first_collection<'py>(
+        &self,
+        py: Python<'py>,
+        filter: &str,
+        given: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let live = self.handle.live(py)?;
+        let call = live.client.collections().get_first_list_item::<Json>(filter).options(options::options(given)?);
+        live.run(py, call.into_future(), |py, json| Ok(crate::json::to_python(py, &json)?.unbind()))
+    }
+
     /// Any other route: `raw` is a body that goes as it is, `body` one that becomes JSON.
     #[expect(clippy::too_many_arguments, reason = "they are the keywords of the call")]
     fn send<'py>(
@@ -393,7 +419,7 @@ impl Native {
         method: &str,
         path: &str,
         body: Option<&Bound<'py, PyAny>>,
-        raw: Option<PyBackedBytes>,
+        raw: Option<Raw>,
         safe: bool,
         given: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -403,13 +429,19 @@ impl Native {
             return Err(error::fail(py, ErrorKind::Validation, "the method is none that can be sent", fix));
         };
         let call = live.client.send::<Json>(method, path);
+        let mut options = options::options(given)?;
         let call = match (raw, body) {
-            (Some(raw), _) => call.raw(Source::bytes(Bytes::from_owner(raw))),
+            (Some(Raw::Bytes(raw)), _) => call.raw(Source::bytes(Bytes::from_owner(raw))),
+            (Some(Raw::Text(raw)), _) => {
+                if options.headers.get("Content-Type").is_none() {
+                    options.headers.set("Content-Type", "application/json");
+                }
+                call.raw(Source::bytes(raw))
+            }
             (None, Some(body)) => call.body(&crate::body::json(body)?),
             (None, None) => call,
         };
-        let call = if safe { call.safe() } else { call };
-        let call = call.options(options::options(given)?);
+        let call = if safe { call.safe() } else { call }.options(options);
         live.run(py, call.into_future(), |py, json| Ok(crate::json::to_python(py, &json)?.unbind()))
     }
 

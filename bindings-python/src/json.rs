@@ -3,10 +3,7 @@
 use jiter::{PartialMode, PythonParse, StringCacheMode};
 use picobase::{Error, ErrorKind, Json};
 use pyo3::{
-    exceptions::PyException,
-    intern,
     prelude::*,
-    sync::PyOnceLock,
     types::{PyBytes, PyDict, PyList, PyTuple},
 };
 
@@ -98,9 +95,6 @@ fn nulled_items(value: &Json, each: &Bound<'_, PyAny>) -> PyResult<Option<Json>>
     Ok(is_changed.then_some(new))
 }
 
-/// `picobase._decode.misfit`: the error for a record that does not fit its type.
-static MISFIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
 /// How the records of a collection become objects: dicts, or whatever a function of Python makes of their bytes.
 #[derive(Default)]
 pub(crate) struct Decoder(Option<Py<PyAny>>);
@@ -121,8 +115,7 @@ impl Decoder {
 
     pub(crate) fn one<'py>(&self, py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
         let Some(function) = &self.0 else { return to_python(py, json) };
-        let bytes = PyBytes::new(py, json.as_text().as_bytes());
-        function.bind(py).call1((&bytes,)).map_err(|raised| misfit(py, raised, &bytes))
+        function.bind(py).call1((PyBytes::new(py, json.as_text().as_bytes()),))
     }
 
     /// The records as a list.
@@ -132,23 +125,5 @@ impl Decoder {
             list.append(self.one(py, item)?)?;
         }
         Ok(list)
-    }
-}
-
-/// A decoder's exception as the package's own, with that one as its cause. What is no error of the record, such as
-/// Ctrl-C, stays what it is.
-fn misfit(py: Python<'_>, raised: PyErr, bytes: &Bound<'_, PyBytes>) -> PyErr {
-    if !raised.is_instance_of::<PyException>(py) {
-        return raised;
-    }
-    let make = || -> PyResult<Bound<'_, PyAny>> {
-        let misfit = MISFIT.get_or_try_init(py, || {
-            PyResult::Ok(py.import(intern!(py, "picobase._decode"))?.getattr(intern!(py, "misfit"))?.unbind())
-        })?;
-        misfit.bind(py).call1((raised.value(py), bytes))
-    };
-    match make() {
-        Ok(error) => PyErr::from_value(error),
-        Err(broken) => broken,
     }
 }

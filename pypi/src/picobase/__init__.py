@@ -1,5 +1,7 @@
 """The PicoBase SDK: PocketBase records, auth, files and realtime, on instances that sleep."""
 
+from ._async.auth import AsyncAuth, AsyncAuthChanges
+from ._async.batch import AsyncBatch, AsyncBatchCollection
 from ._async.client import AsyncClient
 from ._async.collection import AsyncCollection
 from ._async.live import AsyncLiveQuery
@@ -41,25 +43,42 @@ from ._events import (
     TopicEvent,
 )
 from ._files import File
+from ._filter import filter  # noqa: A004  (the name it has in every SDK)
 from ._hooks import CallReport, OutgoingCall
+from ._session import AuthChange, AuthEvent, CookieOptions, OAuth2Provider, OAuth2Start, OtpRequest, Session
+from ._sync.auth import Auth, AuthChanges
+from ._sync.batch import Batch, BatchCollection
 from ._sync.client import Client
 from ._sync.collection import Collection
 from ._sync.live import LiveQuery
 from ._sync.realtime import Realtime, Subscription
-from ._types import ListResult
+from ._types import BatchResult, Chunked, ListResult, Many
 
 __all__ = [
+    "AsyncAuth",
+    "AsyncAuthChanges",
+    "AsyncBatch",
+    "AsyncBatchCollection",
     "AsyncClient",
     "AsyncCollection",
     "AsyncLiveQuery",
     "AsyncRealtime",
     "AsyncSubscription",
+    "Auth",
+    "AuthChange",
+    "AuthChanges",
+    "AuthEvent",
+    "Batch",
+    "BatchCollection",
+    "BatchResult",
     "CallReport",
     "Change",
+    "Chunked",
     "Client",
     "Collection",
     "ConfigurationError",
     "ConflictError",
+    "CookieOptions",
     "DecodeError",
     "Enter",
     "Event",
@@ -73,11 +92,15 @@ __all__ = [
     "ListResult",
     "LiveChange",
     "LiveQuery",
+    "Many",
     "Message",
     "MfaRequiredError",
     "Move",
     "NetworkError",
     "NotFoundError",
+    "OAuth2Provider",
+    "OAuth2Start",
+    "OtpRequest",
     "OutgoingCall",
     "PicoBaseError",
     "RateLimitedError",
@@ -87,6 +110,7 @@ __all__ = [
     "RecordEvent",
     "Resync",
     "ServerError",
+    "Session",
     "SessionExpiredError",
     "Snapshot",
     "StorageError",
@@ -95,4 +119,5 @@ __all__ = [
     "TopicEvent",
     "UnauthorizedError",
     "ValidationError",
+    "filter",
 ]

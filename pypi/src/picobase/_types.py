@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypedDict
 
+    from ._errors import PicoBaseError
+
     class CallOptions(TypedDict, total=False):
         """What every call may be given.
 
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
         query: Mapping[str, Any] | None
         headers: Mapping[str, str | None] | None
         timeout: float | timedelta | None
+
+    class WriteOptions(TypedDict, total=False):
+        """What a write of a batch may be given, beside what it expands and answers.
+
+        Attributes:
+            query: Query parameters of any name. `None` leaves one out.
+            headers: Header fields of this write.
+        """
+
+        query: Mapping[str, Any] | None
+        headers: Mapping[str, str | None] | None
 
 
 T = TypeVar("T")
@@ -56,7 +69,11 @@ class ListResult(Sequence[T], Generic[T]):
     @classmethod
     def _of(cls, answer: dict[str, Any]) -> ListResult[T]:
         return cls(
-            answer["items"], answer["page"], answer["perPage"], answer.get("totalItems", -1), answer.get("totalPages", -1)
+            answer["items"],
+            answer["page"],
+            answer["perPage"],
+            answer.get("totalItems", -1),
+            answer.get("totalPages", -1),
         )
 
     def __len__(self) -> int:
@@ -74,3 +91,70 @@ class ListResult(Sequence[T], Generic[T]):
 
     def __repr__(self) -> str:
         return f"<ListResult page {self.page} of {self.total_pages}, {len(self.items)} of {self.total_items} items>"
+
+
+class Many(Generic[T]):
+    """The records of several ids.
+
+    Attributes:
+        records: Those that were found, in the order of the ids.
+        missing: The ids that do not exist or are hidden.
+    """
+
+    __slots__ = ("missing", "records")
+    __match_args__ = ("records", "missing")
+
+    records: list[T]
+    missing: list[str]
+
+    def __init__(self, records: list[T], missing: list[str]) -> None:
+        self.records = records
+        self.missing = missing
+
+    def __repr__(self) -> str:
+        return f"<Many {len(self.records)} found, {len(self.missing)} missing>"
+
+
+class BatchResult:
+    """What became of one write of a batch.
+
+    Attributes:
+        status: The HTTP status: 200, or 204 for a delete.
+        body: The record as it is now; `None` for a delete.
+    """
+
+    __slots__ = ("body", "status")
+    __match_args__ = ("status", "body")
+
+    status: int
+    body: Any
+
+    def __init__(self, status: int, body: Any) -> None:
+        self.status = status
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"BatchResult(status={self.status!r}, body={self.body!r})"
+
+
+class Chunked:
+    """What became of a batch that was sent in chunks.
+
+    Attributes:
+        results: What became of the writes that were made, from the first on.
+        error: What ended it, if anything; its `item` is the index of the write that failed. The writes of its chunk
+            were not made, nor any behind it.
+    """
+
+    __slots__ = ("error", "results")
+    __match_args__ = ("results", "error")
+
+    results: list[BatchResult]
+    error: PicoBaseError | None
+
+    def __init__(self, results: list[BatchResult], error: PicoBaseError | None) -> None:
+        self.results = results
+        self.error = error
+
+    def __repr__(self) -> str:
+        return f"<Chunked {len(self.results)} done, error {self.error!r}>"

@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .. import _native
 from .._decode import decoder
+from .._session import Session
+from .auth import AsyncAuth
+from .batch import AsyncBatch
 from .collection import AsyncCollection
 from .realtime import AsyncRealtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import timedelta
     from types import TracebackType
     from typing import NoReturn
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from .._errors import PicoBaseError
     from .._events import RealtimeOptions
     from .._hooks import CallReport, InstanceState, OutgoingCall
+    from .._types import CallOptions
+    from ..stores import AsyncStore
+    from .files import AsyncFiles
+    from .services import AsyncBackups, AsyncCollections, AsyncCrons, AsyncLogs, AsyncSettings, AsyncSql
 
 T = TypeVar("T")
 
@@ -46,6 +53,10 @@ class AsyncClient:
         max_retries: How often a call is repeated after a lost answer or a 429; 5 by default.
         accept_language: The language of the server's messages; `en-US` by default.
         auth_collection: The collection that `auth` signs in to; `users` by default.
+        credentials: Identity and password, and perhaps the collection, for services: the client signs in by itself, at
+            first need and when its session ends.
+        store: Where the session is kept: one of `picobase.stores`, or an object with the methods `load`, `save` and
+            `clear`. In memory by default.
         server_version: The server's version, which decides how filters are written; the newest by default.
         realtime: When event streams are replaced, and how much is remembered; see `RealtimeOptions`.
         before_call: Called before each call; it may change headers and query parameters. What it raises fails the call,
@@ -81,9 +92,11 @@ class AsyncClient:
     had.
     """
 
-    __slots__ = ("__weakref__", "_native")
+    __slots__ = ("__weakref__", "_listeners", "_native")
 
     _native: _native.Native
+    # Who is told of the session; held here, so that listeners and client are collected together.
+    _listeners: set[Any]
 
     def __init__(
         self,
@@ -96,6 +109,8 @@ class AsyncClient:
         max_retries: int | None = None,
         accept_language: str | None = None,
         auth_collection: str | None = None,
+        credentials: tuple[str, str] | tuple[str, str, str] | None = None,
+        store: AsyncStore | None = None,
         server_version: str | None = None,
         realtime: RealtimeOptions | None = None,
         before_call: Callable[[OutgoingCall], object] | None = None,
@@ -106,6 +121,14 @@ class AsyncClient:
         options: dict[str, Any] = locals().copy()
         del options["self"]
         self._native = _native.Native(False, options)
+        self._listeners = set()
+
+    @staticmethod
+    def _of(native: _native.Native) -> AsyncClient:
+        client = object.__new__(AsyncClient)
+        client._native = native
+        client._listeners = set()
+        return client
 
     @overload
     def collection(self, name: str, type: None = None, /) -> AsyncCollection[dict[str, Any]]: ...
@@ -116,9 +139,47 @@ class AsyncClient:
 
         Args:
             name: The name or id of the collection.
-            type: What records become: a dataclass, a TypedDict, or a model of pydantic or msgspec.
+            type: What records become: a dataclass, a TypedDict, or a model of pydantic or msgspec. The names of fields are
+                the records', or the model's aliases for them. What a dataclass does not name is ignored; other models
+                may forbid it, and then have to name `collectionId` and `collectionName` too. Relations that were
+                expanded are in the field `expand`. An empty text, as of a date that is not set, is `None` where the type
+                allows `None` and no text. A TypedDict is not checked.
+
+        Raises:
+            TypeError: Records cannot become that type.
         """
-        return AsyncCollection(self._native.records(name, decoder(type)), name)
+        return AsyncCollection(self._native.records(name, decoder(type)), name, self)
+
+    @property
+    def auth(self) -> AsyncAuth:
+        """Sign-up, sign-in and the session, with the collection `auth_collection`."""
+        return AsyncAuth(self)
+
+    def with_session(self, source: str | Session | AsyncStore | None = None, /) -> AsyncClient:
+        """A client with a session of its own, on the same connections and options: servers use one for each visitor.
+
+        It costs little, needs no closing, and cannot see the session of another.
+
+        ```python
+        from typing import Any
+
+        from picobase import AsyncClient, Session
+
+        client = AsyncClient("https://my-app.picobase.com", "pk_live_...")
+
+        async def notes(request: Any) -> list[dict[str, Any]]:
+            visitor = client.with_session(Session.from_cookies(request.cookies))
+            return await visitor.collection("notes").get_full_list()
+        ```
+
+        Args:
+            source: A token; a session; a store, whose session it takes and where it is kept; None for a guest.
+        """
+        if source is None or isinstance(source, str):
+            return AsyncClient._of(self._native.with_session(source or "", None))
+        if isinstance(source, Session):
+            return AsyncClient._of(self._native.with_session(source.token, source.record or None))
+        return AsyncClient._of(self._native.with_store(source))
 
     @property
     def realtime(self) -> AsyncRealtime:
@@ -173,6 +234,130 @@ class AsyncClient:
             A function that stops it.
         """
         return self._native.on_storage_error(listener)
+
+    def batch(self) -> AsyncBatch:
+        """Writes that are sent together: all of them happen, or none. See `AsyncBatch`."""
+        return AsyncBatch(self._native.batch())
+
+    def filter(self, template: str, params: Mapping[str, Any] | None = None, /) -> str:
+        """Puts values into the `{:name}` placeholders of a filter, so that they can only ever be values.
+
+        ```python
+        from picobase import AsyncClient
+
+        async def search(client: AsyncClient, word: str) -> None:
+            wanted = client.filter("title ~ {:word} && n > {:n}", {"word": word, "n": 3})
+            for post in await client.collection("posts").get_list(filter=wanted):
+                print(post["title"])
+        ```
+
+        Args:
+            template: The filter. A placeholder stands without quotes: the value brings its own.
+            params: The values by name: text, numbers, booleans, `None`, dates, enums, UUIDs.
+
+        Raises:
+            ValidationError: A placeholder has no value or stands inside quotes, or a value cannot be written.
+        """
+        return self._native.filter(template, params)
+
+    @property
+    def files(self) -> AsyncFiles:
+        """File URLs, uploads and downloads."""
+        from . import files
+
+        return files.AsyncFiles(self._native)
+
+    @property
+    def collections(self) -> AsyncCollections:
+        """Collections and their schema, for superusers."""
+        from . import services
+
+        return services.AsyncCollections(self._native)
+
+    @property
+    def settings(self) -> AsyncSettings:
+        """The instance's settings, for superusers."""
+        from . import services
+
+        return services.AsyncSettings(self._native)
+
+    @property
+    def logs(self) -> AsyncLogs:
+        """Request logs, for superusers."""
+        from . import services
+
+        return services.AsyncLogs(self._native)
+
+    @property
+    def backups(self) -> AsyncBackups:
+        """Backups, for superusers."""
+        from . import services
+
+        return services.AsyncBackups(self._native)
+
+    @property
+    def crons(self) -> AsyncCrons:
+        """Scheduled jobs, for superusers."""
+        from . import services
+
+        return services.AsyncCrons(self._native)
+
+    @property
+    def sql(self) -> AsyncSql:
+        """SQL, for superusers (server 0.39 and newer)."""
+        from . import services
+
+        return services.AsyncSql(self._native)
+
+    async def health(self, **options: Unpack[CallOptions]) -> dict[str, Any]:
+        """Asks whether the instance is awake: `code`, `message` and, for superusers, `data`.
+
+        Raises:
+            InstanceUnavailableError: It did not wake up in time.
+        """
+        return await self._native.health(options)
+
+    async def send(
+        self, path: str, /, *, method: str = "GET", body: Any = None, safe: bool = False, **options: Unpack[CallOptions]
+    ) -> Any:
+        """Calls any other route of the instance, and answers its JSON.
+
+        ```python
+        from picobase import AsyncClient
+
+        async def hello(client: AsyncClient) -> None:
+            print(await client.send("/api/hello", method="POST", body={"name": "Ada"}))
+            table = b"title,n\nHello,1\n"
+            await client.send("/api/import", method="POST", body=table, headers={"Content-Type": "text/csv"})
+        ```
+
+        Args:
+            path: The route. It begins with a slash and may have a query.
+            method: GET, HEAD, POST, PUT, PATCH or DELETE.
+            body: Anything that has a form in JSON. Bytes and text go as they are: say what they are with the header
+                `Content-Type`; text without it is JSON.
+            safe: May the call be repeated when its answer is lost? GET and HEAD always may.
+            **options: See `CallOptions`.
+        """
+        raw = body if isinstance(body, (bytes, str)) else bytes(body) if isinstance(body, (bytearray, memoryview)) else None
+        return await self._native.send(method, path, body, raw, safe, options)
+
+    async def rpc(self, name: str, data: Any = None, /, **options: Unpack[CallOptions]) -> Any:
+        """Calls the function `name` of the instance: POST `/api/rpc/{name}` with `data` as JSON.
+
+        ```python
+        from picobase import AsyncClient
+
+        async def add(client: AsyncClient) -> int:
+            return await client.rpc("add", {"a": 1, "b": 2})
+        ```
+
+        Args:
+            name: The function's name.
+            data: What it is given: anything that has a form in JSON.
+            **options: See `CallOptions`.
+        """
+        return await self._native.rpc(name, data, options)
 
     async def close(self) -> None:
         """Closes the client: its subscriptions end, and calls that are under way fail with kind `Cancelled`.

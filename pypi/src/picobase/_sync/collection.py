@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .._types import ListResult
+from .._types import ListResult, Many
+from .auth import Auth
 from .live import LiveQuery
 from .realtime import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator, Callable, Iterable
     from datetime import timedelta
 
     from typing_extensions import Unpack
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .. import _native
     from .._events import Event, LiveChange
     from .._types import CallOptions
+    from .client import Client
 
 T = TypeVar("T")
 
@@ -25,13 +27,19 @@ T = TypeVar("T")
 class Collection(Generic[T]):
     """The records of a collection, as dicts or as objects of a type. See `Client.collection`."""
 
-    __slots__ = ("_records", "name")
+    __slots__ = ("_client", "_records", "name")
 
     name: str
 
-    def __init__(self, records: _native.NativeRecords, name: str) -> None:
+    def __init__(self, records: _native.NativeRecords, name: str, client: Client) -> None:
         self._records = records
         self.name = name
+        self._client = client
+
+    @property
+    def auth(self) -> Auth:
+        """Sign-up and sign-in with this collection, and the session."""
+        return Auth(self._client, self.name)
 
     def get_one(
         self, id: str, /, *, expand: str | None = None, fields: str | None = None, **options: Unpack[CallOptions]
@@ -93,6 +101,134 @@ class Collection(Generic[T]):
         page_ = self._records.get_list(page, per_page, filter, sort, expand, fields, skip_total, options)
         return ListResult._of(page_)
 
+    def get_first_list_item(
+        self,
+        filter: str,
+        /,
+        *,
+        sort: str | None = None,
+        expand: str | None = None,
+        fields: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> T:
+        """The first record that a filter finds.
+
+        ```python
+        from picobase import Client
+
+        def newest(client: Client) -> None:
+            post = client.collection("posts").get_first_list_item("status = 'published'", sort="-created")
+            print(post["title"])
+        ```
+
+        Args:
+            filter: Which records, in the server's filter language. Put values in with `Client.filter`.
+            sort: The fields to sort by, separated by commas; `-` for descending.
+            expand: Relations to put into `expand`, separated by commas; up to six levels with dots.
+            fields: The fields to answer, separated by commas.
+            **options: See `CallOptions`.
+
+        Raises:
+            NotFoundError: The filter finds nothing, or a rule hides it.
+        """
+        return self._records.get_first_list_item(filter, sort, expand, fields, options)
+
+    def get_full_list(
+        self,
+        *,
+        filter: str | None = None,
+        sort: str | None = None,
+        expand: str | None = None,
+        fields: str | None = None,
+        batch_size: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> list[T]:
+        """All records, in one list.
+
+        Without a sort the walk goes by id: records that exist during the whole walk appear exactly once, in the order
+        of their ids, however many are written meanwhile. With a sort, or a filter of nearly 3,500 characters, it goes
+        by page numbers: records that move between pages meanwhile can be missed; doubles are dropped.
+
+        ```python
+        from picobase import Client
+
+        def drafts(client: Client) -> None:
+            for post in client.collection("posts").get_full_list(filter="status = 'draft'"):
+                print(post["title"])
+        ```
+
+        Args:
+            filter: Which records, in the server's filter language. Put values in with `Client.filter`.
+            sort: The fields to sort by, separated by commas; `-` for descending.
+            expand: Relations to put into `expand`, separated by commas; up to six levels with dots.
+            fields: The fields to answer, separated by commas.
+            batch_size: How many records each request asks for, at most 1,000, which is the default.
+            **options: See `CallOptions`; they are those of each request.
+        """
+        return self._records.get_full_list(batch_size, filter, sort, expand, fields, options)
+
+    def iterate(
+        self,
+        *,
+        filter: str | None = None,
+        sort: str | None = None,
+        expand: str | None = None,
+        fields: str | None = None,
+        batch_size: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Iterator[T]:
+        """All records, one after the other; the next ones are fetched while these are worked on.
+
+        The order and the promise are those of `get_full_list`. Nothing is sent before the first record is asked for.
+
+        ```python
+        from picobase import Client
+
+        def titles(client: Client) -> None:
+            for post in client.collection("posts").iterate(filter="status = 'published'"):
+                print(post["title"])
+        ```
+
+        Args:
+            filter: Which records, in the server's filter language. Put values in with `Client.filter`.
+            sort: The fields to sort by, separated by commas; `-` for descending.
+            expand: Relations to put into `expand`, separated by commas; up to six levels with dots.
+            fields: The fields to answer, separated by commas.
+            batch_size: How many records each request asks for, at most 1,000, which is the default.
+            **options: See `CallOptions`; they are those of each request.
+        """
+        walk = self._records.iterate(batch_size, filter, sort, expand, fields, options)
+        while (page := walk.next()) is not None:
+            for record in page:
+                yield record
+
+    def get_many(
+        self,
+        ids: Iterable[str],
+        /,
+        *,
+        expand: str | None = None,
+        fields: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Many[T]:
+        """The records of these ids, in their order, and which of them are missing. There may be any number of ids.
+
+        ```python
+        from picobase import Client
+
+        def show(client: Client) -> None:
+            many = client.collection("posts").get_many(["abc123", "def456"])
+            print(len(many.records), "found, missing:", many.missing)
+        ```
+
+        Args:
+            ids: The ids. One that comes twice gives the record twice.
+            expand: Relations to put into `expand`, separated by commas; up to six levels with dots.
+            fields: The fields to answer, separated by commas.
+            **options: See `CallOptions`; they are those of each request.
+        """
+        return Many(*self._records.get_many(ids, expand, fields, options))
+
     def create(
         self,
         body: Any = None,
@@ -101,6 +237,7 @@ class Collection(Generic[T]):
         expand: str | None = None,
         fields: str | None = None,
         safe_retry: bool = False,
+        on_progress: Callable[[int], object] | None = None,
         **options: Unpack[CallOptions],
     ) -> T:
         """Creates a record.
@@ -117,20 +254,64 @@ class Collection(Generic[T]):
 
         Args:
             body: Its fields: a dict, a dataclass, or a model of pydantic or msgspec. Files are bytes, paths, open
-                files, or `File`.
+                files, or `File`. Dates without a time zone are in UTC.
             expand: Relations to put into `expand` of the answer.
             fields: The fields to answer, separated by commas.
             safe_retry: May the create be repeated when its answer is lost? It then happens once all the same: the
                 client makes the id.
+            on_progress: Called while files go out, with the bytes since the last call, as `tqdm.update` takes them; an
+                upload that begins anew takes back what it had told, with a negative number. `Client` calls it on
+                the event loop. What it raises ends the upload and is raised here.
             **options: See `CallOptions`.
 
         Raises:
-            ValidationError: The server refused fields; see its `fields`.
+            ValidationError: The server refused fields; see its `fields`. Or the body cannot be sent.
+            ConflictError: A value that must be unique is taken.
         """
-        return self._records.create(body, expand, fields, safe_retry, options)
+        return self._records.create(body, expand, fields, safe_retry, on_progress, options)
+
+    def update(
+        self,
+        id: str,
+        body: Any = None,
+        /,
+        *,
+        expand: str | None = None,
+        fields: str | None = None,
+        safe_retry: bool = False,
+        on_progress: Callable[[int], object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> T:
+        """Changes a record: the fields that are in `body` and no others.
+
+        `field+`, `+field` and `field-` add to and take from lists and numbers. Of a pydantic model only what was set is
+        sent, of a msgspec struct what is not `UNSET`; a dataclass is sent as a whole. A record that is the session's
+        own changes the session too.
+
+        ```python
+        from picobase import Client
+
+        def read(client: Client, id: str) -> None:
+            client.collection("posts").update(id, {"views+": 1, "tags-": "new", "attachments+": b"..."})
+        ```
+
+        Args:
+            id: The record's id.
+            body: What changes, as for `create`.
+            expand: Relations to put into `expand` of the answer.
+            fields: The fields to answer, separated by commas.
+            safe_retry: May the update be repeated when its answer is lost? Not with `field+`: it could count twice.
+            on_progress: As for `create`.
+            **options: See `CallOptions`.
+
+        Raises:
+            NotFoundError: There is no such record, or a rule hides it.
+            ValidationError: The server refused fields; see its `fields`. Or the body cannot be sent.
+        """
+        return self._records.update(id, body, expand, fields, safe_retry, on_progress, options)
 
     def delete(self, id: str, /, **options: Unpack[CallOptions]) -> None:
-        """Deletes the record of that id.
+        """Deletes the record of that id. One that is the session's own signs out.
 
         Raises:
             NotFoundError: There is no such record, or a rule hides it.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import IO, Any, Union
 
 FileSource = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", IO[bytes], Iterable[bytes], AsyncIterable[bytes]]
 """Where the bytes of a file come from: memory, a path, an open file, or an iterator."""
+
+
+FileOwner = Union["Mapping[str, Any]", "tuple[str, str]", Any]
+"""Whose file it is: a record as a dict or an object, or the tuple of collection and id."""
 
 
 class File:
@@ -36,3 +40,20 @@ class File:
 
     def __repr__(self) -> str:
         return f"File(filename={self.filename!r}, content_type={self.content_type!r})"
+
+
+def owner(record: Any) -> tuple[str, str]:
+    """Collection and id of the record that a file belongs to; empty where they are unknown."""
+    if isinstance(record, tuple):
+        collection, id = record
+        return collection, id
+    if isinstance(record, Mapping):
+        found = record.get
+    else:
+
+        def found(name: str) -> Any:
+            return getattr(record, name, None)
+
+    names = ("collectionId", "collection_id", "collectionName", "collection_name")
+    collection = next((value for name in names if (value := found(name))), "")
+    return str(collection), str(found("id") or "")

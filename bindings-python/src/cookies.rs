@@ -1,13 +1,16 @@
 //! The session as cookies.
 
-use picobase::auth::{CookieOptions, SameSite, Session};
+use picobase::{
+    Json,
+    auth::{CookieOptions, SameSite, Session},
+};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
     types::{PyDict, PyString},
 };
 
-use crate::{auth, options::timeout};
+use crate::{auth, body::json, options::timeout};
 
 /// The options of a cookie as Python gives them.
 fn options(given: &Bound<'_, PyDict>) -> PyResult<CookieOptions> {
@@ -48,11 +51,12 @@ fn names(existing: &[String]) -> Vec<&str> {
 #[pyfunction]
 pub(crate) fn to_cookies(
     token: &str,
-    record: &Bound<'_, PyAny>,
+    record: Option<&Bound<'_, PyAny>>,
     existing: Vec<String>,
     given: &Bound<'_, PyDict>,
 ) -> PyResult<Vec<String>> {
-    Ok(auth::session(token, Some(record))?.to_cookies(&options(given)?, &names(&existing)))
+    let record = record.map_or_else(|| Ok(Json::null()), json)?;
+    Ok(Session::new(token.to_owned(), record).to_cookies(&options(given)?, &names(&existing)))
 }
 
 /// The `Set-Cookie` values that remove a session.

@@ -175,12 +175,14 @@ class AsyncFeed(Generic[E]):
 
     async def _deliver(self, callback: Callable[[E], object]) -> None:
         try:
-            while await self._fill():
+            while True:
                 for event in self._batch:
                     await _call(callback, event)
                 error, self._error = self._error, None
                 if error is not None:
                     await _call(self._on_error or _report, error)
+                if not await self._fill():
+                    return
         except Exception as error:
             await _call(self._on_error or _report, error)
         finally:

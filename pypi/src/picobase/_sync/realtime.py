@@ -135,12 +135,14 @@ class Feed(Generic[E]):
 
     def _deliver(self, callback: Callable[[E], object]) -> None:
         try:
-            while self._fill():
+            while True:
                 for event in self._batch:
                     _call(callback, event)
                 error, self._error = self._error, None
                 if error is not None:
                     _call(self._on_error or _report, error)
+                if not self._fill():
+                    return
         except Exception as error:
             _call(self._on_error or _report, error)
         finally:

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::project::Project;
 use crate::steps::{Done, Steps};
-use crate::{capabilities, firewall, js, links, numbers, run, tools};
+use crate::{capabilities, firewall, js, links, numbers, python, run, tools};
 
 /// How long the download of the advisory database may take.
 const ADVISORY_LIMIT: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ type Check = fn(&Project) -> Result<Done>;
 /// Runs every check, also after one has failed: a person wants to see all of them at once.
 pub(crate) fn check(project: &Project) -> ExitCode {
     let mut steps = Steps::default();
-    let checks: [(&str, Check); 12] = [
+    let checks: [(&str, Check); 13] = [
         ("format", |project| passed(run::run(&mut project.cargo(["fmt", "--all", "--check"])))),
         ("clippy", |project| passed(clippy(project))),
         ("clippy, browser build", |project| passed(clippy_wasm(project))),
@@ -30,6 +30,7 @@ pub(crate) fn check(project: &Project) -> ExitCode {
         ("capabilities, TypeScript", |project| passed(capabilities::check_typescript(project))),
         ("numbers of TypeScript and Rust", |project| passed(numbers::check(project))),
         ("npm package, what ships", |project| passed(js::check_manifest(project))),
+        ("Python package, what ships", |project| passed(python::check_manifest(project))),
         ("links", |project| passed(links::check(project))),
     ];
     for (name, check) in checks {

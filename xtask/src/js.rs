@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::backend::Backend;
 use crate::project::Project;
 use crate::steps::{Steps, Stop};
+use crate::test::Options;
 use crate::tools::{self, Node};
 use crate::{bench, run, wasm};
 
@@ -27,7 +28,7 @@ fn package(project: &Project, steps: &mut Steps) -> Result<Node, Stop> {
 }
 
 /// The package in Node and in Chromium, then what is shipped of it, installed as users install it.
-pub(crate) fn test(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+pub(crate) fn test(project: &Project, backend: &Backend, _: &Options, steps: &mut Steps) -> Result<(), Stop> {
     let node = package(project, steps)?;
     let chromium = steps.run("chromium", || tools::chromium().ensure(project))?;
     let npm_run = |script: &'static str| {

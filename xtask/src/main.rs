@@ -15,6 +15,7 @@ mod links;
 mod numbers;
 mod parts;
 mod project;
+mod python;
 mod run;
 mod soak;
 mod steps;

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::backend::Backend;
 use crate::project::Project;
 use crate::steps::{Steps, Stop};
-use crate::{bench, build, js, test};
+use crate::{bench, build, js, python, test};
 
 /// One part: a language, or an area that is tested and measured alone.
 pub(crate) struct Part {
@@ -14,7 +14,7 @@ pub(crate) struct Part {
     /// Builds what ships of it.
     pub(crate) build: fn(&Project, &mut Steps) -> Result<(), Stop>,
     /// Builds and tests it once.
-    pub(crate) test: fn(&Project, &Backend, &mut Steps) -> Result<(), Stop>,
+    pub(crate) test: fn(&Project, &Backend, &test::Options, &mut Steps) -> Result<(), Stop>,
     /// Measures it.
     pub(crate) bench: fn(&Project, &Backend, &mut Steps) -> Result<(), Stop>,
 }
@@ -24,6 +24,7 @@ const PARTS: &[Part] = &[
     Part { name: "rust", build: build::rust, test: test::rust, bench: bench::rust },
     Part { name: "realtime", build: build::rust, test: test::realtime, bench: bench::realtime },
     Part { name: "js", build: js::build, test: js::test, bench: js::bench },
+    Part { name: "python", build: python::build, test: python::test, bench: python::bench },
 ];
 
 /// The part of that name, or all of them.
@@ -49,6 +50,6 @@ mod tests {
     #[test]
     fn an_unknown_part_is_answered_with_the_known_ones() {
         let error = select(Some("cobol")).err().unwrap().to_string();
-        assert_eq!(error, "`cobol` is not part of this release: parts are rust, realtime, js");
+        assert_eq!(error, "`cobol` is not part of this release: parts are rust, realtime, js, python");
     }
 }

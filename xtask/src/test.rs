@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// How often to run the tests
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: u32,
+    /// A version of Python to test the part python with; may be given more than once. All that are here without it
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) python: Vec<tools::Line>,
 }
 
 /// Runs the parts, stops at the first failure, and prints what was done.
@@ -38,14 +41,14 @@ fn run_parts(project: &Project, options: &Options, parts: &[&parts::Part], steps
     let backend = Backend::prepare(project, steps, &options.server, Profile::Debug)?;
     for _ in 0..options.repeat {
         for part in parts {
-            (part.test)(project, &backend, steps)?;
+            (part.test)(project, &backend, options, steps)?;
         }
     }
     Ok(())
 }
 
 /// The Rust part: all crates, then what their runs have covered, then what the browser build is made of.
-pub(crate) fn rust(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+pub(crate) fn rust(project: &Project, backend: &Backend, _: &Options, steps: &mut Steps) -> Result<(), Stop> {
     let coverage = fresh_coverage(project);
     let tests = || {
         let mut command = project.cargo(["test", "--workspace", "--exclude", "xtask", "--all-features"]);
@@ -73,7 +76,7 @@ pub(crate) fn rust(project: &Project, backend: &Backend, steps: &mut Steps) -> R
 }
 
 /// Realtime: its parts alone, then the whole against a real server and its faults.
-pub(crate) fn realtime(project: &Project, backend: &Backend, steps: &mut Steps) -> Result<(), Stop> {
+pub(crate) fn realtime(project: &Project, backend: &Backend, _: &Options, steps: &mut Steps) -> Result<(), Stop> {
     let test = ["test", "-p", "picobase", "--all-features"];
     // These run in the Rust part as well, but they are where to look first.
     steps.run("realtime, its parts", || {

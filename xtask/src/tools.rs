@@ -1,5 +1,6 @@
 //! The tools that the commands need: how each is found, how it is installed, and what to say without it.
 
+mod interpreters;
 mod node;
 mod python;
 mod wasm;
@@ -9,7 +10,9 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, anyhow};
 
+pub(crate) use self::interpreters::{FREE_THREADED, LINES, Line, NEWEST};
 pub(crate) use self::node::Node;
+pub(crate) use self::python::{bin, exe};
 pub(crate) use self::wasm::{std_sysroot, with_wasm_std};
 use crate::project::Project;
 use crate::run;
@@ -17,6 +20,9 @@ use crate::steps::Steps;
 
 /// The PocketBase that tests run against, unless `--server` names another.
 pub(crate) const SERVER: &str = "0.40.6";
+
+/// The maturin that builds the Python package.
+pub(crate) const MATURIN: &str = "1.16.0";
 
 /// How a tool comes to this machine.
 enum Source {
@@ -32,6 +38,8 @@ enum Source {
     Packages,
     /// The browser that pages are tested in.
     Chromium,
+    /// A CPython that the package is tested with: what is here, or built from its sources.
+    Cpython(Line),
 }
 
 /// One tool.
@@ -88,9 +96,24 @@ pub(crate) fn chromium() -> Tool {
     Tool { name: "chromium", version: String::new(), source: Source::Chromium, hint }
 }
 
+/// What builds the wheels; pypi/pyproject.toml names the same version.
+pub(crate) fn maturin() -> Tool {
+    let source = Source::Python { package: "maturin", program: "maturin" };
+    let hint = "put a `maturin` of this version on PATH";
+    Tool { name: "maturin", version: MATURIN.to_owned(), source, hint }
+}
+
+/// An interpreter.
+pub(crate) fn cpython(line: Line) -> Tool {
+    let hint = "install it with its module venv: from your system, with pyenv, or with `uv python install`";
+    Tool { name: "python", version: line.to_string(), source: Source::Cpython(line), hint }
+}
+
 /// Everything that can be installed here; what needs another stands behind it.
-fn all() -> [Tool; 7] {
-    [server(SERVER), cargo_deny(), wasm_std(), rust_src(), node(), packages(), chromium()]
+fn all() -> Vec<Tool> {
+    let mut all = vec![server(SERVER), cargo_deny(), wasm_std(), rust_src(), node(), packages(), chromium(), maturin()];
+    all.extend(LINES.into_iter().filter(|line| line.can_be_built()).map(cpython));
+    all
 }
 
 /// What has to be there already: the command that prints its version, and how a person installs it.
@@ -103,7 +126,7 @@ const REQUIRED: &[([&str; 2], &str)] = &[
 
 impl Tool {
     /// Where it is, if it is there.
-    fn find(&self, project: &Project) -> Option<PathBuf> {
+    pub(crate) fn find(&self, project: &Project) -> Option<PathBuf> {
         match self.source {
             Source::Python { program, .. } => {
                 let installed = python::bin(&self.folder(project)).join(python::exe(program));
@@ -114,6 +137,7 @@ impl Tool {
             Source::Node => node::find(&self.folder(project)).map(Node::into_program),
             Source::Packages => node::find_packages(project),
             Source::Chromium => node::find_chromium(),
+            Source::Cpython(line) => line.find(project),
         }
     }
 
@@ -142,6 +166,7 @@ impl Tool {
             Source::Node => node::install(&self.folder(project)),
             Source::Packages => node::install_packages(project),
             Source::Chromium => node::install_chromium(),
+            Source::Cpython(line) => line.build(project),
         }
     }
 
@@ -185,6 +210,12 @@ pub(crate) fn doctor(project: &Project) -> ExitCode {
     for tool in all() {
         let found = tool.find(project).map(|place| project.relative(&place).display().to_string());
         report(&tool.to_string(), found, &format!("cargo xtask setup, or: {}", tool.hint));
+    }
+    // Nobody has to have these: tests run on those that are here.
+    for line in LINES.into_iter().filter(|line| !line.can_be_built()) {
+        let (word, what) =
+            line.find(project).map_or(("absent", String::new()), |place| ("ok", place.display().to_string()));
+        println!("{word:<8} {:<18} {what}", cpython(line).to_string());
     }
     if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -34,11 +34,11 @@ fn install_into(folder: &Path, requirement: &str) -> Result<()> {
 }
 
 /// Where a virtual environment keeps its programs.
-pub(super) fn bin(folder: &Path) -> PathBuf {
+pub(crate) fn bin(folder: &Path) -> PathBuf {
     folder.join(if cfg!(windows) { "Scripts" } else { "bin" })
 }
 
 /// A program's file name on this system.
-pub(super) fn exe(name: &str) -> String {
+pub(crate) fn exe(name: &str) -> String {
     format!("{name}{}", std::env::consts::EXE_SUFFIX)
 }

@@ -2,7 +2,7 @@
 //! ABI knows no exceptions with fields.
 
 use picobase::{Error, ErrorKind, FieldError};
-use pyo3::{intern, prelude::*, sync::PyOnceLock, types::PyDict};
+use pyo3::{exceptions::PyException, intern, prelude::*, sync::PyOnceLock, types::PyDict};
 
 use crate::json;
 
@@ -11,6 +11,10 @@ static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// The exception that says what the error says.
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    // What ends a program, Ctrl-C for example, is no error of a call.
+    if let Some(raised) = cause(error).filter(|raised| !raised.is_instance_of::<PyException>(py)) {
+        return raised.clone_ref(py);
+    }
     match exception(py, error) {
         Ok(exception) => PyErr::from_value(exception),
         Err(broken) => broken,
@@ -45,10 +49,15 @@ pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'
     parts.set_item(intern!(py, "item"), error.item())?;
     parts.set_item(intern!(py, "maybe_created"), error.maybe_created())?;
     let exception = make.bind(py).call1((error.kind().as_str(), parts))?;
-    if let Some(raised) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<PyErr>()) {
+    if let Some(raised) = cause(error) {
         exception.setattr(intern!(py, "__cause__"), raised.value(py))?;
     }
     Ok(exception)
+}
+
+/// What a function of the user's raised.
+fn cause(error: &Error) -> Option<&PyErr> {
+    std::error::Error::source(error)?.downcast_ref::<PyErr>()
 }
 
 /// Code, message and parameters of a refused field.

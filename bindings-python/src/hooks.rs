@@ -23,7 +23,7 @@ use pyo3::{
 };
 
 use crate::{
-    error,
+    error, exit,
     run::{in_hook, locals},
     value::query_value,
 };
@@ -75,18 +75,20 @@ impl Hooks {
 
     fn before(&self, call: &mut Outgoing) {
         let Some(hook) = self.before.load_full() else { return };
-        let done = Python::attach(|py| {
+        let done = exit::attach(|py| {
             in_hook(|| edit(py, &hook, call))
                 .map_err(|raised| error::of_python(py, ErrorKind::Configuration, "`before_call`", &raised))
         });
-        if let Err(error) = done {
-            call.fail(error);
+        match done {
+            Some(Ok(())) => {}
+            Some(Err(error)) => call.fail(error),
+            None => call.fail(Error::new(ErrorKind::Cancelled, "the program ends")),
         }
     }
 
     fn after(&self, report: &CallReport) {
         let Some(hook) = self.after.load_full() else { return };
-        Python::attach(|py| match described(py, report) {
+        let _ = exit::attach(|py| match described(py, report) {
             Ok(report) => Listener::of(hook).tell(py, &report),
             Err(broken) => broken.write_unraisable(py, None),
         });
@@ -174,7 +176,7 @@ impl Listeners {
         if all.is_empty() {
             return;
         }
-        Python::attach(|py| match make(py) {
+        let _ = exit::attach(|py| match make(py) {
             Ok(news) => all.iter().for_each(|listener| listener.tell(py, news.bind(py))),
             Err(broken) => broken.write_unraisable(py, None),
         });

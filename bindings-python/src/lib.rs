@@ -15,6 +15,7 @@ mod client;
 mod closing;
 mod cookies;
 mod error;
+mod exit;
 mod files;
 mod fork;
 mod hooks;
@@ -62,8 +63,8 @@ mod _native {
     use super::vectors::testing;
 
     #[pymodule_init]
-    fn init(_module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
         super::logging::start();
-        Ok(())
+        super::exit::watch(module)
     }
 }

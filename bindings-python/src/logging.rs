@@ -23,7 +23,7 @@ use tracing::{
     subscriber::Interest,
 };
 
-use crate::fork::Owned;
+use crate::{exit, fork::Owned, run::in_hook};
 
 /// The least level of Python's that is listened to; 0 is none.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
@@ -145,8 +145,8 @@ impl Subscriber for Ear {
         }
         let level = number(event.metadata().level());
         // Where the interpreter ends nobody listens.
-        let _ = Python::try_attach(|py| {
-            if let Err(broken) = fields.tell(py, level) {
+        let _ = exit::attach(|py| {
+            if let Err(broken) = in_hook(|| fields.tell(py, level)) {
                 broken.write_unraisable(py, None);
             }
         });

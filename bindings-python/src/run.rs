@@ -27,7 +27,7 @@ use tokio::{
 use crate::{
     beside::{Beside, Errands},
     closing::closed,
-    error, logging,
+    error, exit, logging,
 };
 
 /// What a call of the core gives.
@@ -51,7 +51,7 @@ impl Driver {
             let made = blocking::Client::of(client.clone());
             return Ok(Driver::Caller(made.map_err(|e| error::raise(py, &e))?));
         }
-        Ok(Driver::Thread(Arc::new(EventThread::start()?)))
+        Ok(Driver::Thread(Arc::new(EventThread::start(py)?)))
     }
 
     /// Runs `call`, and answers what `convert` makes of its result: at once, or as an awaitable.
@@ -134,12 +134,7 @@ pub(crate) fn in_hook<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Waits for the call on this thread, and does its errands.
-fn wait<T: Send>(
-    py: Python<'_>,
-    client: &blocking::Client,
-    call: Call<T>,
-    errands: Option<Errands>,
-) -> PyResult<T> {
+fn wait<T: Send>(py: Python<'_>, client: &blocking::Client, call: Call<T>, errands: Option<Errands>) -> PyResult<T> {
     if IN_HOOK.with_borrow(|inside| *inside) {
         let message = "a blocking call inside a hook or listener would wait for itself";
         return Err(error::fail(py, ErrorKind::Configuration, message, "Make it in a thread of its own."));
@@ -147,11 +142,45 @@ fn wait<T: Send>(
     let call = Interruptible { call, tick: None };
     match errands {
         None => {
-            let done = py.detach(|| client.run(call));
+            let done = py.detach(|| {
+                let done = client.run(call);
+                if !has_answer(&done) {
+                    settle(client);
+                }
+                exit::hold();
+                done
+            });
             done.map_err(|e| error::raise(py, &e))??.map_err(|e| error::raise(py, &e))
         }
-        Some(errands) => wait_beside(py, client, call, errands),
+        Some(errands) => {
+            let done = wait_beside(py, client, call, errands);
+            if done.is_err() {
+                py.detach(|| settle(client));
+            }
+            done
+        }
     }
+}
+
+/// Did the call end with the server's word? Else its request was given up.
+fn has_answer<T>(done: &Result<PyResult<Result<T, Error>>, Error>) -> bool {
+    match done {
+        Ok(Ok(Ok(_))) => true,
+        Ok(Ok(Err(e))) => e.status() != 0,
+        Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+/// Lets connections end whose requests were given up: until the next call nobody would look after them.
+fn settle(client: &blocking::Client) {
+    let rounds = async {
+        for _ in 0..3 {
+            task::yield_now().await;
+        }
+        Ok(())
+    };
+    // Where the runtime cannot run there is nothing to look after.
+    let _ = client.run(rounds);
 }
 
 /// Leaves the runtime for each errand: what Python does then may be a call too.
@@ -171,7 +200,12 @@ fn wait_beside<T: Send>(
                 _ => Poll::Pending,
             },
         });
-        match py.detach(|| client.run(step)).map_err(|e| error::raise(py, &e))? {
+        let done = py.detach(|| {
+            let done = client.run(step);
+            exit::hold();
+            done
+        });
+        match done.map_err(|e| error::raise(py, &e))? {
             Ok(wanted) => cause = Errands::served(py, wanted)?.or(cause),
             Err(done) => break done,
         }
@@ -200,7 +234,7 @@ impl<T> Future for Interruptible<T> {
         }
         let tick = self.tick.get_or_insert_with(|| Box::pin(tokio::time::sleep(SIGNALS)));
         while tick.as_mut().poll(cx).is_ready() {
-            if let Err(raised) = Python::attach(|py| py.check_signals()) {
+            if let Some(Err(raised)) = exit::attach(|py| py.check_signals()) {
                 return Poll::Ready(Ok(Err(raised)));
             }
             tick.set(tokio::time::sleep(SIGNALS));
@@ -222,8 +256,8 @@ pub(crate) fn locals() -> Option<TaskLocals> {
 /// A thread that does the I/O of a client for asyncio. It ends with the client, and not before its calls.
 pub(crate) struct EventThread {
     handle: Handle,
-    /// Nothing is ever sent: the thread ends when this one, and that of each call, are gone.
-    alive: Mutex<Option<mpsc::Sender<Infallible>>>,
+    /// The thread ends when this one, and that of each call, are gone; or at once when something is sent.
+    alive: Mutex<Option<mpsc::UnboundedSender<()>>>,
     /// What is done at its end.
     over: Arc<Mutex<Vec<Over>>>,
 }
@@ -231,23 +265,27 @@ pub(crate) struct EventThread {
 type Over = Box<dyn FnOnce(Python<'_>) + Send>;
 
 impl EventThread {
-    fn start() -> PyResult<EventThread> {
+    fn start(py: Python<'_>) -> PyResult<EventThread> {
         let failed = |e: std::io::Error| PyRuntimeError::new_err(format!("the client has no thread: {e}"));
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let handle = runtime.handle().clone();
-        let (alive, mut ended) = mpsc::channel::<Infallible>(1);
+        let (alive, mut ended) = mpsc::unbounded_channel();
+        let (gone, is_gone) = std::sync::mpsc::channel::<Infallible>();
         let over: Arc<Mutex<Vec<Over>>> = Arc::default();
         let last = over.clone();
         let drive = move || {
-            let _: Option<Infallible> = runtime.block_on(ended.recv());
+            let _gone = gone;
+            // Sent or not: both mean the end.
+            let _ = runtime.block_on(ended.recv());
             runtime.shutdown_background();
             let all = mem::take(&mut *last.lock().unwrap_or_else(PoisonError::into_inner));
             if !all.is_empty() {
                 // Where the interpreter ends as well, nobody waits.
-                let _ = Python::try_attach(|py| all.into_iter().for_each(|over| over(py)));
+                let _ = exit::attach(|py| all.into_iter().for_each(|over| over(py)));
             }
         };
         thread::Builder::new().name("picobase".into()).spawn(drive).map_err(failed)?;
+        exit::began(py, alive.downgrade(), is_gone);
         Ok(EventThread { handle, alive: Mutex::new(Some(alive)), over })
     }
 

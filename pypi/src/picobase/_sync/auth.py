@@ -337,7 +337,7 @@ class Auth:
     def get_user(self) -> dict[str, Any] | None:
         """The signed-in user's record, if anyone is signed in. Local, as `session`."""
         session = self.session
-        return session and session.record
+        return None if session is None else session.record
 
     def ready(self) -> None:
         """Waits until the stored session has been loaded, and an expired one been asked for. Calls do so by themselves.

@@ -45,7 +45,8 @@ impl Teller {
         self.is_due.store(false, Release);
         let done = self.done.load(Acquire);
         let step = i128::from(done).saturating_sub(i128::from(self.told.swap(done, AcqRel)));
-        if step == 0 {
+        // What it raised once ends the transfer, soon: it is not told what goes over until then.
+        if step == 0 || self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             return;
         }
         if let Err(raised) = self.function.call1(py, (step,)) {

@@ -6,6 +6,7 @@ Each call is made on a thread; what it answers is wrapped again where it is an o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from typing import Any
 
 _END = object()
@@ -15,7 +16,8 @@ def awaited(value: Any) -> Any:
     """The value, wrapped if it is of the blocking client."""
     if isinstance(value, list):
         return [awaited(item) for item in value]
-    return Awaited(value) if type(value).__module__.startswith("picobase._sync") else value
+    is_ours = isinstance(value, Generator) or type(value).__module__.startswith("picobase._sync")
+    return Awaited(value) if is_ours else value
 
 
 def plain(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """The PicoBase SDK: PocketBase records, auth, files and realtime, on instances that sleep."""
 
+from typing import TYPE_CHECKING, Any
+
 from ._async.auth import AsyncAuth, AsyncAuthChanges
 from ._async.batch import AsyncBatch, AsyncBatchCollection
 from ._async.client import AsyncClient
@@ -54,20 +56,35 @@ from ._sync.live import LiveQuery
 from ._sync.realtime import Realtime, Subscription
 from ._types import BatchResult, Chunked, ListResult, Many
 
+if TYPE_CHECKING:
+    from ._async.files import AsyncDownload, AsyncFiles
+    from ._async.services import AsyncBackups, AsyncCollections, AsyncCrons, AsyncLogs, AsyncSettings, AsyncSql
+    from ._sync.files import Download, Files
+    from ._sync.services import Backups, Collections, Crons, Logs, Settings, Sql
+
 __all__ = [
     "AsyncAuth",
     "AsyncAuthChanges",
+    "AsyncBackups",
     "AsyncBatch",
     "AsyncBatchCollection",
     "AsyncClient",
     "AsyncCollection",
+    "AsyncCollections",
+    "AsyncCrons",
+    "AsyncDownload",
+    "AsyncFiles",
     "AsyncLiveQuery",
+    "AsyncLogs",
     "AsyncRealtime",
+    "AsyncSettings",
+    "AsyncSql",
     "AsyncSubscription",
     "Auth",
     "AuthChange",
     "AuthChanges",
     "AuthEvent",
+    "Backups",
     "Batch",
     "BatchCollection",
     "BatchResult",
@@ -76,14 +93,18 @@ __all__ = [
     "Chunked",
     "Client",
     "Collection",
+    "Collections",
     "ConfigurationError",
     "ConflictError",
     "CookieOptions",
+    "Crons",
     "DecodeError",
+    "Download",
     "Enter",
     "Event",
     "FieldError",
     "File",
+    "Files",
     "ForbiddenError",
     "InstanceUnavailableError",
     "InvalidApiKeyError",
@@ -92,6 +113,7 @@ __all__ = [
     "ListResult",
     "LiveChange",
     "LiveQuery",
+    "Logs",
     "Many",
     "Message",
     "MfaRequiredError",
@@ -112,7 +134,9 @@ __all__ = [
     "ServerError",
     "Session",
     "SessionExpiredError",
+    "Settings",
     "Snapshot",
+    "Sql",
     "StorageError",
     "Subscription",
     "TimeoutError",
@@ -121,3 +145,16 @@ __all__ = [
     "ValidationError",
     "filter",
 ]
+
+# What few programs name is imported when it is named.
+_LATER = {"files": ("Download", "Files"), "services": ("Backups", "Collections", "Crons", "Logs", "Settings", "Sql")}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _LATER.items():
+        if name.removeprefix("Async") in names:
+            package = "_async" if name.startswith("Async") else "_sync"
+            return getattr(import_module(f"{__name__}.{package}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,13 +47,10 @@ def owner(record: Any) -> tuple[str, str]:
     if isinstance(record, tuple):
         collection, id = record
         return collection, id
-    if isinstance(record, Mapping):
-        found = record.get
-    else:
-
-        def found(name: str) -> Any:
-            return getattr(record, name, None)
-
     names = ("collectionId", "collection_id", "collectionName", "collection_name")
-    collection = next((value for name in names if (value := found(name))), "")
-    return str(collection), str(found("id") or "")
+    collection = next((value for name in names if (value := _member(record, name))), "")
+    return str(collection), str(_member(record, "id") or "")
+
+
+def _member(record: Any, name: str) -> Any:
+    return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)

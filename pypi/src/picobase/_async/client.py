@@ -327,7 +327,7 @@ class AsyncClient:
 
         async def hello(client: AsyncClient) -> None:
             print(await client.send("/api/hello", method="POST", body={"name": "Ada"}))
-            table = b"title,n\nHello,1\n"
+            table = b"title,n"
             await client.send("/api/import", method="POST", body=table, headers={"Content-Type": "text/csv"})
         ```
 
@@ -339,7 +339,9 @@ class AsyncClient:
             safe: May the call be repeated when its answer is lost? GET and HEAD always may.
             **options: See `CallOptions`.
         """
-        raw = body if isinstance(body, (bytes, str)) else bytes(body) if isinstance(body, (bytearray, memoryview)) else None
+        if isinstance(body, (bytearray, memoryview)):
+            body = bytes(body)
+        raw = body if isinstance(body, (bytes, str)) else None
         return await self._native.send(method, path, body, raw, safe, options)
 
     async def rpc(self, name: str, data: Any = None, /, **options: Unpack[CallOptions]) -> Any:

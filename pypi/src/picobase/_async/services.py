@@ -117,9 +117,7 @@ class AsyncCollections:
         """Deletes all records of a collection, with their files, and what cascades from them. The collection stays."""
         await self._native.row_nothing("collections.truncate", [name], None, options)
 
-    async def import_(
-        self, collections: Sequence[Any], /, *, delete_missing: bool = False, **options: Unpack[CallOptions]
-    ) -> None:
+    async def import_(self, collections: Sequence[Any], /, *, delete_missing: bool = False, **options: Unpack[CallOptions]) -> None:
         """Creates and changes collections to be as in this list.
 
         ```python

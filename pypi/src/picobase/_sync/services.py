@@ -118,9 +118,7 @@ class Collections:
         """Deletes all records of a collection, with their files, and what cascades from them. The collection stays."""
         self._native.row_nothing("collections.truncate", [name], None, options)
 
-    def import_(
-        self, collections: Sequence[Any], /, *, delete_missing: bool = False, **options: Unpack[CallOptions]
-    ) -> None:
+    def import_(self, collections: Sequence[Any], /, *, delete_missing: bool = False, **options: Unpack[CallOptions]) -> None:
         """Creates and changes collections to be as in this list.
 
         ```python

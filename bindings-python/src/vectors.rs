@@ -19,16 +19,19 @@ use bytes::Bytes;
 use picobase::{
     ClientBuilder, Error, Json,
     files::BodyReader,
+    realtime::NetworkHint,
     runtime::{BoxFuture, Runtime, TokioRuntime},
     transport::{Body, Failure, Headers, Request, Response, ResponseBody, Transport, TransportError},
 };
 use pyo3::{exceptions::PyValueError, prelude::*};
 
+use crate::client::Native;
+
 /// The module `picobase._native.testing`.
 #[pymodule(gil_used = false)]
 pub(crate) mod testing {
     #[pymodule_export]
-    use super::{Clock, Script, Sent, pure, rest, stage};
+    use super::{Clock, Script, Sent, drive, hint, pure, rest, stage};
 }
 
 /// Runs one case of a topic on the core alone: its `in` to its `out`, as JSON text. None for a topic that the core does
@@ -58,6 +61,26 @@ pub(crate) fn staged(builder: ClientBuilder) -> ClientBuilder {
         Some((time, None)) => builder.runtime(time),
         Some((time, Some(play))) => builder.runtime(time.clone()).transport(Stage { time, play }),
     }
+}
+
+/// Makes a call that lasts until the client is closed. What a blocking client does in the background goes on while some
+/// thread is in a call.
+#[pyfunction]
+fn drive<'py>(py: Python<'py>, native: &Native) -> PyResult<Bound<'py, PyAny>> {
+    native.handle.live(py)?.nothing(py, Box::pin(std::future::pending()))
+}
+
+/// Tells the stream what a platform hears of the network.
+#[pyfunction]
+fn hint(py: Python<'_>, native: &Native, hint: &str) -> PyResult<()> {
+    let hint = match hint {
+        "online" => NetworkHint::Online,
+        "hidden" => NetworkHint::Hidden,
+        "visible" => NetworkHint::Visible,
+        other => return Err(PyValueError::new_err(format!("no such hint: {other}"))),
+    };
+    native.handle.live(py)?.client.realtime().hint(hint);
+    Ok(())
 }
 
 /// How long there must be rest where the system does not tell which threads run.

@@ -1,6 +1,6 @@
 """Type-checks the code of documents against the installed package: each ```python block is a module of its own.
 
-`python tools/check_docs.py FOLDER` writes the modules into FOLDER and lets mypy and pyright, both strict, look at them.
+`python tools/check_docs.py` writes the modules into target/check-docs/python and lets mypy and pyright, both strict, look at them.
 
 What the blocks of a document take for granted stands in it once, in a comment that readers do not see:
 
@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+WORK = ROOT / "target/check-docs/python"
 DOCUMENTS = [ROOT / "README.md", ROOT / "pypi/README.md", ROOT / "docs/python.md"]
 
 # What is shown need not be used.
@@ -36,7 +37,7 @@ def modules(text: str) -> Iterator[tuple[int, str]]:
     """The blocks of a document as modules, each line where the document has it, with the line where the block begins."""
     prelude, block, start, inside = [""], [""], 0, ""
     for number, line in enumerate(text.splitlines(), 1):
-        if inside == "prelude" and line == "-->" or inside == "block" and line == "```":
+        if (inside, line) in (("prelude", "-->"), ("block", "```")):
             if inside == "block":
                 yield start, "\n".join(p or b for p, b in zip(prelude, block, strict=True)) + "\n"
                 block = [""] * len(block)
@@ -65,11 +66,10 @@ def write(folder: Path) -> int:
 
 
 def main() -> int:
-    folder = Path(sys.argv[1]).resolve()
-    print(f"{write(folder)} blocks")
+    print(f"{write(WORK)} blocks")
     mypy = ["--strict", "--python-version", "3.10", "."]
     checks = [["mypy", "--config-file=", *mypy], ["pyright"]]
-    return max(subprocess.run(check, cwd=folder, check=False).returncode for check in checks)
+    return max(subprocess.run(check, cwd=WORK, check=False).returncode for check in checks)
 
 
 if __name__ == "__main__":

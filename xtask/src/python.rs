@@ -133,10 +133,12 @@ pub(crate) fn bench(project: &Project, backend: &Backend, steps: &mut Steps) -> 
     benches::build(project, steps)?;
     steps.run(&format!("bench python, {}", interpreter.line), || {
         let environment = Environment::with(project, &interpreter, "bench", "bench", wheels.of(interpreter.line)?)?;
+        let async_peer = environment.folder_with(project, "bench-async")?;
         benches::report(project, "python", |out| {
             let mut command = environment.command("python");
             command.arg(project.root.join("tests/bench/python/bench.py")).arg("--out").arg(out);
             command.env("PICOBASE_BENCH_BIN", project.built("release", "picobase-bench"));
+            command.env("PICOBASE_BENCH_ASYNC_PEER", &async_peer);
             run::run(backend.apply(&mut command))
         })
     })

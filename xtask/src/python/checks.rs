@@ -13,11 +13,8 @@ use crate::run;
 use crate::steps::{Steps, Stop};
 use crate::tools::MATURIN;
 
-/// The stub that is committed, beside the module.
-const STUB: &str = "pypi/src/picobase/_native.pyi";
-
 /// Each with the program and what it is told, in the folder pypi.
-const CHECKS: [(&str, &[&str]); 6] = [
+const CHECKS: [(&str, &[&str]); 7] = [
     ("blocking client is derived", &["python", "tools/derive.py", "--check"]),
     ("ruff", &["ruff", "check"]),
     ("ruff, format", &["ruff", "format", "--check"]),
@@ -25,6 +22,7 @@ const CHECKS: [(&str, &[&str]); 6] = [
     ("pyright", &["pyright"]),
     // What it compares is the wheel that is installed, and its stub.
     ("stubtest", &["stubtest", "picobase._native"]),
+    ("code in documents", &["python", "tools/check_docs.py"]),
 ];
 
 pub(super) fn run(
@@ -43,17 +41,12 @@ pub(super) fn run(
             run::run(command.args(args).current_dir(project.root.join("pypi")))
         })?;
     }
-    steps.run("stub of the module", || stub(project, interpreter))
-}
-
-/// Fails where the committed stub is another than the bindings' sources make.
-fn stub(project: &Project, interpreter: &Interpreter) -> Result<()> {
-    let made = wheels::stubs(project, interpreter)?;
-    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
-    if read(&made)? != read(&project.root.join(STUB))? {
-        bail!("{STUB} is not up to date: copy {} there", made.display());
-    }
-    Ok(())
+    steps.run("stub of the module", || {
+        let made = wheels::stub(project, interpreter)?;
+        let mut command = environment.command("python");
+        command.arg("tools/stub.py").arg(made).arg("--check").current_dir(project.root.join("pypi"));
+        run::run(&mut command)
+    })
 }
 
 /// Fails where the package would bring others along, is built by another maturin than `cargo xtask` has, or has another licence

@@ -33,14 +33,11 @@ impl Environment {
         let wanted = made_of(project, interpreter)?;
         if std::fs::read_to_string(&stamp).ok().as_ref() != Some(&wanted) {
             environment.create(interpreter)?;
-            let lists = project.root.join(REQUIREMENTS);
-            let mut install = environment.pip("install");
-            install.arg("-r").arg(lists.join(format!("{list}.txt"))).arg("-c").arg(lists.join("constraints.txt"));
-            run::run(&mut install)?;
+            run::run(&mut environment.pip_install(project, list))?;
             std::fs::write(&stamp, &wanted)?;
         }
         // Without an index: the package needs no other.
-        run::run(environment.pip("install").args(["--no-index", "--force-reinstall"]).arg(wheel))?;
+        run::run(environment.pip().args(["--no-index", "--force-reinstall"]).arg(wheel))?;
         Ok(environment)
     }
 
@@ -51,9 +48,17 @@ impl Environment {
         Ok(environment)
     }
 
+    /// A folder with what a list names, for packages that cannot be in one environment with others.
+    pub(super) fn folder_with(&self, project: &Project, list: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(list);
+        let mut install = self.pip_install(project, list);
+        run::run(install.arg("--upgrade").arg("--target").arg(&folder))?;
+        Ok(folder)
+    }
+
     /// Lets pip build the package from its sources. What crates it needs were compiled for the wheels.
     pub(super) fn build_and_install(&self, project: &Project, sdist: &Path) -> Result<()> {
-        run::run(self.pip("install").arg(sdist).env("CARGO_TARGET_DIR", &project.target))
+        run::run(self.pip().arg(sdist).env("CARGO_TARGET_DIR", &project.target))
     }
 
     fn create(&self, interpreter: &Interpreter) -> Result<()> {
@@ -63,9 +68,16 @@ impl Environment {
         run::output(Command::new(&interpreter.program).args(["-m", "venv"]).arg(&self.folder)).map(drop)
     }
 
-    fn pip(&self, command: &str) -> Command {
+    fn pip_install(&self, project: &Project, list: &str) -> Command {
+        let lists = project.root.join(REQUIREMENTS);
+        let mut install = self.pip();
+        install.arg("-r").arg(lists.join(format!("{list}.txt"))).arg("-c").arg(lists.join("constraints.txt"));
+        install
+    }
+
+    fn pip(&self) -> Command {
         let mut pip = self.command("python");
-        pip.args(["-m", "pip", command, "--quiet"]);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         pip
     }
 

@@ -34,8 +34,7 @@ impl Wheels {
             // The newest builds for all.
             if let Some(with) = interpreters.iter().rfind(|one| (one.line == FREE_THREADED) == free_threaded) {
                 let wheel = steps.run(&format!("{name}, by {}", with.line), || {
-                    let wheel =
-                        maturin(project, name, ["build", "--interpreter"], |command| command.arg(&with.program))?;
+                    let wheel = maturin(project, Some(with), name, &["build"])?;
                     check_content(with, &wheel)?;
                     Ok(wheel)
                 })?;
@@ -54,50 +53,39 @@ impl Wheels {
 
 /// The sources, as pip builds from them where no wheel fits.
 pub(super) fn sdist(project: &Project) -> Result<PathBuf> {
-    maturin(project, "sdist", ["sdist"], |command| command)
+    maturin(project, None, "sdist", &["sdist"])
 }
 
 /// A wheel with the functions that only the shared vectors call. It is built as the tests of the crates are, which have
 /// compiled the most of it.
 pub(super) fn for_vectors(project: &Project, with: &Interpreter) -> Result<PathBuf> {
-    maturin(
-        project,
-        "wheel-vectors",
-        ["build", "--profile=dev", "--features=abi3,test-exports", "--interpreter"],
-        |command| command.arg(&with.program),
-    )
+    maturin(project, Some(with), "wheel-vectors", &["build", "--profile=dev", "--features=abi3,test-exports"])
 }
 
 /// The annotations of the module, as the sources of the bindings say them.
-pub(super) fn stubs(project: &Project, with: &Interpreter) -> Result<PathBuf> {
-    maturin(
-        project,
-        "stubs",
-        ["generate-stubs", "--profile=dev", "--features=abi3,inspect", "--interpreter"],
-        |command| command.arg(&with.program),
-    )
+pub(super) fn stub(project: &Project, with: &Interpreter) -> Result<PathBuf> {
+    let args = ["generate-stubs", "--profile=dev", "--features=abi3,inspect"];
+    Ok(maturin(project, Some(with), "stubs", &args)?.join("_native.pyi"))
 }
 
-/// Runs maturin and returns the one file that it has made.
-fn maturin<const N: usize>(
-    project: &Project,
-    name: &str,
-    args: [&str; N],
-    more: impl Fn(&mut Command) -> &mut Command,
-) -> Result<PathBuf> {
+/// Runs maturin and returns what it has made, which is one file or folder.
+fn maturin(project: &Project, with: Option<&Interpreter>, name: &str, args: &[&str]) -> Result<PathBuf> {
     let folder = project.target.join("pypi").join(name);
     if folder.exists() {
         std::fs::remove_dir_all(&folder).context("cannot remove what was built last")?;
     }
     let mut command = Command::new(tools::maturin().ensure(project)?);
-    more(command.args(args)).arg("--out").arg(&folder).current_dir(project.root.join("pypi"));
+    command.args(args).arg("--out").arg(&folder).current_dir(project.root.join("pypi"));
+    if let Some(interpreter) = with {
+        command.arg("--interpreter").arg(&interpreter.program);
+    }
     // The same folder as cargo's own, wherever maturin would look for it.
     run::run(command.env("CARGO_TARGET_DIR", &project.target))?;
     let made: Vec<_> =
         std::fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-    let [file] = made.as_slice() else { bail!("maturin has made {} files in {}", made.len(), folder.display()) };
-    println!("{}, {} KB", project.relative(file).display(), std::fs::metadata(file)?.len() / 1000);
-    Ok(file.clone())
+    let [made] = made.as_slice() else { bail!("maturin has made {} files in {}", made.len(), folder.display()) };
+    println!("{}, {} KB", project.relative(made).display(), std::fs::metadata(made)?.len() / 1000);
+    Ok(made.clone())
 }
 
 /// Fails where something is missing in a wheel, or is there that users have no need of.

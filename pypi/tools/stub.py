@@ -2,7 +2,7 @@
 
 `python tools/stub.py GENERATED` writes it, `python tools/stub.py GENERATED --check` fails where what is there differs.
 
-What is generated knows no parameters of generic classes, nor typed dicts, and names the class of functions, which cannot be imported.
+What is generated knows no parameters of generic classes, nor typed dicts, and names a class of functions that cannot be imported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 //! What can be said of the Python sources without a server: style, types, and whether what is derived is up to date.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 

@@ -41,6 +41,9 @@ pub(crate) struct Text(pub(crate) String);
 impl<'py> FromPyObject<'_, 'py> for Text {
     type Error = PyErr;
 
+    #[cfg(feature = "inspect")]
+    const INPUT_TYPE: pyo3::inspect::PyStaticExpr = <String as FromPyObject<'_, '_>>::INPUT_TYPE;
+
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Text> {
         match given.cast::<PyString>() {
             Ok(given) => Ok(Text(body::text(&given)?.to_owned())),
@@ -54,6 +57,9 @@ pub(crate) struct Count(pub(crate) u32);
 
 impl<'py> FromPyObject<'_, 'py> for Count {
     type Error = PyErr;
+
+    #[cfg(feature = "inspect")]
+    const INPUT_TYPE: pyo3::inspect::PyStaticExpr = <u32 as FromPyObject<'_, '_>>::INPUT_TYPE;
 
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Count> {
         match given.extract::<i64>() {

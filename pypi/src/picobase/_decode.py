@@ -36,9 +36,7 @@ def _decoder(cls: Any) -> Decoder | None:
         fill = _dataclass(cls, {})
         return _guarded(cls, lambda raw: fill(loads(raw)))
     if inner is None:
-        raise TypeError(
-            f"records cannot become {_name(cls)}: pass a dataclass, a TypedDict, or a model of pydantic or msgspec"
-        )
+        raise TypeError(f"records cannot become {_name(cls)}: pass a dataclass, a TypedDict, or a model of pydantic or msgspec")
     members = _unset(cls, {})
     return _guarded(cls, inner if not isinstance(members, dict) else _without_unset(inner, members))
 
@@ -291,7 +289,7 @@ def _collection(hint: Any, cls: type[Any], memo: dict[Any, _Convert]) -> _Conver
         return made and _map(_converter(args[1], memo) if args else None)
     if cls is tuple and args and args[-1] is not Ellipsis:
         return _tuple([_converter(arg, memo) for arg in args])
-    kinds = {list: list, tuple: tuple, set: set, frozenset: frozenset, abc.Set: set, abc.MutableSet: set}
+    kinds: dict[Any, type[Any]] = {list: list, tuple: tuple, set: set, frozenset: frozenset, abc.Set: set, abc.MutableSet: set}
     kinds |= dict.fromkeys((abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable), list)
     made = kinds.get(cls)
     return made and _list(made, _converter(args[0], memo) if args else None)

@@ -31,11 +31,16 @@ def plain(value: Any, is_partial: bool = False) -> Any:
 
     With `is_partial` a model gives only what was set: the record is there already.
     """
-    for kind in (_scalar, _model, _container, _number):
-        made = kind(value, is_partial) if kind is _model else kind(value)
-        if made is not _NOTHING:
-            return made
-    raise _formless(value)
+    made = _scalar(value)
+    if made is _NOTHING:
+        made = _model(value, is_partial)
+    if made is _NOTHING:
+        made = _container(value)
+    if made is _NOTHING:
+        made = _number(value)
+    if made is _NOTHING:
+        raise _formless(value)
+    return made
 
 
 _NOTHING: Any = object()

@@ -260,8 +260,8 @@ class Collection(Generic[T]):
             safe_retry: May the create be repeated when its answer is lost? It then happens once all the same: the
                 client makes the id.
             on_progress: Called while files go out, with the bytes since the last call, as `tqdm.update` takes them; an
-                upload that begins anew takes back what it had told, with a negative number. `Client` calls it on
-                the event loop. What it raises ends the upload and is raised here.
+                upload that begins anew takes back what it had told, with a negative number. With asyncio it is called
+                on the event loop. What it raises ends the upload and is raised here.
             **options: See `CallOptions`.
 
         Raises:

@@ -16,6 +16,7 @@ import pytest
 from support.world import World, failure, unique, until
 
 from picobase import AsyncClient, Client, ConfigurationError, MfaRequiredError, OtpRequest, Session
+from picobase.stores import MemoryStore
 
 
 def address(word: str) -> str:
@@ -329,6 +330,24 @@ def test_a_listener_of_the_blocking_client(kit: Any, monkeypatch: pytest.MonkeyP
         assert [repr(error) for error in raised] == ["LookupError('INITIAL_SESSION')", "LookupError('SIGNED_IN')"]
         assert len(refused) == 2 and "would wait for itself" in str(refused[0])
         client.collection("posts").get_list(1, 1)
+
+
+async def test_a_client_that_is_closed_tells_nothing(world: World) -> None:
+    store = MemoryStore()
+    client, seen = world.client(store=store), list[str]()
+    client.auth.on_change(lambda event, session: seen.append(event))
+    await client.auth.sign_in("alice@example.com", world.kit.password)
+    waiting = asyncio.ensure_future(anext(aiter(client.auth.changes())))
+    await waiting
+    rest = client.auth.changes()
+    await anext(aiter(rest))
+    waiting = asyncio.ensure_future(anext(aiter(rest)))
+    await asyncio.sleep(0.05)
+    await client.close()
+    await failure(waiting, "Cancelled")
+    await failure(client.auth.sign_out(), "Configuration")
+    assert seen == ["INITIAL_SESSION", "SIGNED_IN"]
+    assert store.load(), "who closes does not sign out"
 
 
 async def test_what_is_no_function_is_no_listener(world: World) -> None:

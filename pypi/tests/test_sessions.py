@@ -206,9 +206,9 @@ def test_visitors_clients_are_cheap_and_go_by_themselves(kit: Any) -> None:
     with Client(kit.url) as shared:
         session = Session(token_of(id="u1", type="auth", exp=4_000_000_000), {"id": "u1", "name": "x" * 200})
         threads = threading.active_count()
-        start = time.perf_counter()
+        start = time.thread_time()
         some = [shared.with_session(session) for _ in range(2_000)]
-        each = (time.perf_counter() - start) / 2_000
+        each = (time.thread_time() - start) / 2_000
         assert each < 0.0005, f"{each * 1e6:.0f} us each"
         assert threading.active_count() == threads
         gone = [weakref.ref(client) for client in some]

@@ -308,6 +308,12 @@ async def test_a_fork_keeps_the_session(kit: Any, tmp_path: Path) -> None:
     said = await asyncio.to_thread(in_child, lambda: signed_out(client))
     assert said == [None, 0]
     assert who(client) == [ALICE, 1]
+    changes = client.auth.changes()
+    assert (await asyncio.to_thread(next, changes)).session == session
+    said = await asyncio.to_thread(in_child, lambda: next(changes))
+    assert "in the process that asked" in said
+    said = await asyncio.to_thread(in_child, lambda: [event for event, _ in [next(client.auth.changes())]])
+    assert said == ["INITIAL_SESSION"]
     for each in clients:
         each.close()
 

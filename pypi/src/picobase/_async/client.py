@@ -367,6 +367,7 @@ class AsyncClient:
         Clients that were made of it, or that it was made of, go on; connections end with the last of them.
         """
         await self._native.close()
+        self._listeners.clear()
 
     async def __aenter__(self) -> Self:
         return self

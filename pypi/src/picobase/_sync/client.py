@@ -355,6 +355,7 @@ class Client:
         Clients that were made of it, or that it was made of, go on; connections end with the last of them.
         """
         self._native.close()
+        self._listeners.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from support.stage import Stage
 from support.world import World, until
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from picobase import AsyncClient, Change, DecodeError, Enter, Leave, Move, Snapshot
 from support.stage import Stage
 from support.world import World, failure, unique, until
-
-from picobase import AsyncClient, DecodeError
 
 QUERY: dict[str, Any] = {"filter": "n >= 10 && text != 'hidden'", "sort": "-n,id", "limit": 20}
 
@@ -85,18 +85,21 @@ async def test_equals_a_fresh_list_after_random_writes_while_streams_and_calls_b
     # Who applies the changes has the list too.
     assert changes[0].action == "snapshot"
     shown: list[Any] = []
+    applied: list[Any] = []
     for change in changes:
-        match change.action:
-            case "snapshot":
-                shown = list(change.records)
-            case "enter":
-                shown.insert(change.index, change.record)
-            case "change":
-                shown[change.index] = change.record
-            case "leave":
-                del shown[change.index]
-            case "move":
-                shown.insert(change.to_index, shown.pop(change.from_index))
+        applied = change.apply(applied)
+        match change:
+            case Snapshot(records):
+                shown = list(records)
+            case Enter(index, _, record):
+                shown.insert(index, record)
+            case Change(index, _, record):
+                shown[index] = record
+            case Leave(index):
+                del shown[index]
+            case Move(from_index, to_index):
+                shown.insert(to_index, shown.pop(from_index))
+        assert shown == applied
     assert shown == live.records
 
 
@@ -110,10 +113,10 @@ async def test_changes_in_a_loop(world: World) -> None:
     writing = asyncio.create_task(write())
     async with stage.client.collection("bulk").live(**QUERY) as live:
         async for change in live:
+            assert change.action in {"snapshot", "enter"}
             if live.records:
                 break
         assert [row["n"] for row in live.records] == [11]
-        assert change.action in {"snapshot", "enter"}
     await writing
 
 

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kit import Proxy, Testkit
-from support.programs import run
-from support.world import World, failure, unique, until
 
 from picobase import (
     AsyncClient,
@@ -30,6 +27,9 @@ from picobase import (
     Resync,
     Snapshot,
 )
+from support.kit import Proxy, Testkit
+from support.programs import run
+from support.world import World, failure, unique, until
 
 
 def submits(proxy: Proxy) -> list[list[str]]:
@@ -318,6 +318,8 @@ async def test_a_refused_topic_fails_its_own_subscribe_alone(world: World) -> No
 
 async def test_many_at_once_are_one_submit(kit: Testkit) -> None:
     proxy = kit.proxy()
+    # All are there before the stream is.
+    proxy.faults({"path": "/api/realtime", "method": "GET", "action": {"type": "delay", "ms": 1000}})
     async with AsyncClient(proxy.url) as client:
         topics = [client.realtime.subscribe(f"topic{n}") for n in range(50)]
         # They are subscribed when they are awaited.
@@ -364,10 +366,11 @@ async def test_states_are_told(world: World) -> None:
     client = world.client(proxy.url)
     assert (client.realtime.state, client.realtime.is_connected) == ("disconnected", False)
     states: list[str] = []
+    tell = states.append
 
     async def watch() -> None:
         async for state in client.realtime.states():
-            states.append(state)
+            tell(state)
 
     watching = asyncio.create_task(watch())
     await until(lambda: states == ["disconnected"])
@@ -511,9 +514,9 @@ async def _all(source: Any) -> list[Any]:
 
 async def test_one_with_a_callback_that_is_never_awaited_is_a_mistake(kit: Testkit) -> None:
     async with AsyncClient(kit.url) as client:
+        subscription = client.collection("posts").subscribe("*", print)
         with pytest.warns(RuntimeWarning, match="never awaited"):
-            client.collection("posts").subscribe("*", print)
-            gc.collect()
+            del subscription
         # Without one nothing is lost.
         client.collection("posts").subscribe("*")
 

@@ -50,16 +50,20 @@ class _Told:
     """Something that was told: its parts are those of `__match_args__`."""
 
     __slots__ = ()
-    __match_args__: ClassVar[Any] = ()
+
+    def _names(self) -> tuple[str, ...]:
+        told: Any = self
+        names: tuple[str, ...] = told.__match_args__
+        return names
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._names())
         return f"{type(self).__name__}({parts})"
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__match_args__)
+        return all(getattr(self, name) == getattr(other, name) for name in self._names())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -183,7 +187,8 @@ class Snapshot(_Told, Generic[T]):
     def __init__(self, records: list[T]) -> None:
         self.records = records
 
-    def _apply(self, records: list[T]) -> list[T]:
+    def apply(self, records: list[T]) -> list[T]:
+        """Answers the list as it is after the change: another one."""
         return self.records
 
 
@@ -209,7 +214,8 @@ class Enter(_Told, Generic[T]):
         self.id = id
         self.record = record
 
-    def _apply(self, records: list[T]) -> list[T]:
+    def apply(self, records: list[T]) -> list[T]:
+        """Answers the list as it is after the change: another one."""
         return [*records[: self.index], self.record, *records[self.index :]]
 
 
@@ -235,13 +241,15 @@ class Change(_Told, Generic[T]):
         self.id = id
         self.record = record
 
-    def _apply(self, records: list[T]) -> list[T]:
+    def apply(self, records: list[T]) -> list[T]:
+        """Answers the list as it is after the change: another one."""
         return [*records[: self.index], self.record, *records[self.index + 1 :]]
 
 
 class Leave(_Told):
-    """A record does not belong to the list any more: it was deleted, no longer passes the filter, may not be seen,
-    or stands behind the limit.
+    """A record does not belong to the list any more.
+
+    It was deleted, no longer passes the filter, may not be seen, or stands behind the limit.
 
     Attributes:
         index: Where it stood.
@@ -259,7 +267,8 @@ class Leave(_Told):
         self.index = index
         self.id = id
 
-    def _apply(self, records: list[T]) -> list[T]:
+    def apply(self, records: list[T]) -> list[T]:
+        """Answers the list as it is after the change: another one."""
         return [*records[: self.index], *records[self.index + 1 :]]
 
 
@@ -285,7 +294,8 @@ class Move(_Told):
         self.to_index = to_index
         self.id = id
 
-    def _apply(self, records: list[T]) -> list[T]:
+    def apply(self, records: list[T]) -> list[T]:
+        """Answers the list as it is after the change: another one."""
         rest = [*records[: self.from_index], *records[self.from_index + 1 :]]
         rest[self.to_index : self.to_index] = records[self.from_index : self.from_index + 1]
         return rest

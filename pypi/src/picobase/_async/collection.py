@@ -329,8 +329,9 @@ class AsyncCollection(Generic[T]):
         on_error: Callable[[Exception], object] | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncSubscription[Event[T]]:
-        """The events of a record, by its id, or of all records, `*`, from the server's acknowledgement on. What
-        happens while the stream is down is fetched when it is there again; where that cannot be, `Resync` says so.
+        """The events of a record, by its id, or of all records, `*`.
+
+        What happens while the stream is down is fetched when it is there again; where that cannot be, `Resync` says so.
 
         ```python
         from picobase import AsyncClient
@@ -341,7 +342,10 @@ class AsyncCollection(Generic[T]):
                     print(event.action, event.record)
         ```
 
-        With a callback one event after the other is handed to it until it is unsubscribed: for asyncio on the event
+        The blocking client returns when the server has acknowledged. With asyncio the subscription waits for that when
+        it is awaited, entered, or first read; one with a callback has to be awaited.
+
+        With a callback one event after the other is handed to it until it is unsubscribed: with asyncio on the event
         loop, where it may be a coroutine function; else by a thread of its own, in which other calls may be made,
         and which does not keep the program from ending. What the callback raises goes to the loop's exception
         handler, or to `threading.excepthook`.
@@ -365,8 +369,7 @@ class AsyncCollection(Generic[T]):
         return AsyncSubscription(native, callback, on_error)
 
     def unsubscribe(self, topic: str | None = None) -> None:
-        """Ends all subscriptions of a topic, `*` or an id, whatever their options; without one, all of this
-        collection."""
+        """Ends all subscriptions of a topic, `*` or an id, whatever their options; without one, of all topics here."""
         self._records.unsubscribe(topic)
 
     def live(

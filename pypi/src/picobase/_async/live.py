@@ -43,10 +43,10 @@ class AsyncLiveQuery(AsyncFeed[LiveChange[T]], Generic[T]):
         await super()._begin()
         if await self._fill():
             for snapshot in self._items[:1]:
-                self._records = snapshot._apply(self._records)
+                self._records = snapshot.apply(self._records)
         self._raise()
 
     def _read(self, items: list[LiveChange[T]]) -> Iterator[LiveChange[T]]:
         for change in items:
-            self._records = change._apply(self._records)
+            self._records = change.apply(self._records)
             yield change

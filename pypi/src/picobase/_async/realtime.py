@@ -77,9 +77,7 @@ class AsyncFeed(Generic[E]):
         if self._callback is not None and not self._has_begun:
             import warnings
 
-            warnings.warn(
-                f"{type(self).__name__} with a callback was never awaited", RuntimeWarning, source=self, stacklevel=2
-            )
+            warnings.warn(f"{type(self).__name__} with a callback was never awaited", RuntimeWarning, source=self, stacklevel=2)
 
     # end
     async def _start(self) -> Self:
@@ -253,8 +251,9 @@ class AsyncRealtime:
         on_error: Callable[[Exception], object] | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncSubscription[TopicEvent]:
-        """Subscribes to any topic: a topic of one's own, `posts/*` for all records of a collection,
-        `posts/RECORD_ID` for one.
+        """Subscribes to any topic.
+
+        One of one's own, `posts/*` for all records of a collection, or `posts/RECORD_ID` for one.
 
         ```python
         from picobase import AsyncClient, Message

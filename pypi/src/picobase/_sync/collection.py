@@ -330,8 +330,9 @@ class Collection(Generic[T]):
         on_error: Callable[[Exception], object] | None = None,
         **options: Unpack[CallOptions],
     ) -> Subscription[Event[T]]:
-        """The events of a record, by its id, or of all records, `*`, from the server's acknowledgement on. What
-        happens while the stream is down is fetched when it is there again; where that cannot be, `Resync` says so.
+        """The events of a record, by its id, or of all records, `*`.
+
+        What happens while the stream is down is fetched when it is there again; where that cannot be, `Resync` says so.
 
         ```python
         from picobase import Client
@@ -342,7 +343,10 @@ class Collection(Generic[T]):
                     print(event.action, event.record)
         ```
 
-        With a callback one event after the other is handed to it until it is unsubscribed: for asyncio on the event
+        The blocking client returns when the server has acknowledged. With asyncio the subscription waits for that when
+        it is awaited, entered, or first read; one with a callback has to be awaited.
+
+        With a callback one event after the other is handed to it until it is unsubscribed: with asyncio on the event
         loop, where it may be a coroutine function; else by a thread of its own, in which other calls may be made,
         and which does not keep the program from ending. What the callback raises goes to the loop's exception
         handler, or to `threading.excepthook`.
@@ -366,8 +370,7 @@ class Collection(Generic[T]):
         return Subscription(native, callback, on_error)
 
     def unsubscribe(self, topic: str | None = None) -> None:
-        """Ends all subscriptions of a topic, `*` or an id, whatever their options; without one, all of this
-        collection."""
+        """Ends all subscriptions of a topic, `*` or an id, whatever their options; without one, of all topics here."""
         self._records.unsubscribe(topic)
 
     def live(

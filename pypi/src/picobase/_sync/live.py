@@ -44,10 +44,10 @@ class LiveQuery(Feed[LiveChange[T]], Generic[T]):
         super()._begin()
         if self._fill():
             for snapshot in self._items[:1]:
-                self._records = snapshot._apply(self._records)
+                self._records = snapshot.apply(self._records)
         self._raise()
 
     def _read(self, items: list[LiveChange[T]]) -> Iterator[LiveChange[T]]:
         for change in items:
-            self._records = change._apply(self._records)
+            self._records = change.apply(self._records)
             yield change

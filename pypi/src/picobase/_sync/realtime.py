@@ -198,8 +198,9 @@ class Realtime:
         on_error: Callable[[Exception], object] | None = None,
         **options: Unpack[CallOptions],
     ) -> Subscription[TopicEvent]:
-        """Subscribes to any topic: a topic of one's own, `posts/*` for all records of a collection,
-        `posts/RECORD_ID` for one.
+        """Subscribes to any topic.
+
+        One of one's own, `posts/*` for all records of a collection, or `posts/RECORD_ID` for one.
 
         ```python
         from picobase import Client, Message

@@ -148,7 +148,6 @@ impl NativeRecords {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the keywords of the call")]
     fn get_first_list_item<'py>(
         &self,
         py: Python<'py>,
@@ -318,10 +317,13 @@ fn sized(list: FullList<Json>, batch_size: Option<Count>) -> FullList<Json> {
     }
 }
 
+/// What is left of a walk; one page at a time is asked for.
+type Walk = Arc<Mutex<RecordStream<Json>>>;
+
 /// A walk through all records, page by page.
 #[pyclass(frozen, module = "picobase._native")]
 pub(crate) struct NativeWalk {
-    walk: Owned<(Arc<Live>, Arc<Mutex<RecordStream<Json>>>)>,
+    walk: Owned<(Arc<Live>, Walk)>,
     decoder: Decoder,
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<CallOptions> {
         let name = name.cast::<PyString>()?.to_str()?;
         match name {
             "query" => each(&value, |name, value| {
-                out.query.set(name, query_value(&value)?);
+                out.query.append(name, query_value(&value)?);
                 Ok(())
             })?,
             "headers" => each(&value, |name, value| {
@@ -103,12 +103,17 @@ impl Named for CallOptions {
     }
 }
 
+/// Names and values of a mapping, or pairs of both: there a name may stand several times.
 fn each(given: &Bound<'_, PyAny>, mut take: impl FnMut(&str, Bound<'_, PyAny>) -> PyResult<()>) -> PyResult<()> {
     if given.is_none() {
         return Ok(());
     }
-    for pair in given.cast::<PyMapping>()?.items()? {
-        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+    let pairs = match given.cast::<PyMapping>() {
+        Ok(mapping) => mapping.items()?.into_any(),
+        Err(_) => given.clone(),
+    };
+    for pair in pairs.try_iter()? {
+        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
         take(name.cast::<PyString>()?.to_str()?, value)?;
     }
     Ok(())

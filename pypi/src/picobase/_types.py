@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
         """What every call may be given.
 
         Attributes:
-            query: Query parameters of any name. `None` leaves one out.
+            query: Query parameters of any name, as a mapping or as pairs. `None` leaves one out.
             headers: Header fields beside those of the client; they win.
             timeout: How long the call may take, in seconds, waits and retries included; 0 for no limit. 30 by default.
         """
 
-        query: Mapping[str, Any] | None
+        query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
         headers: Mapping[str, str | None] | None
         timeout: float | timedelta | None
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
         """What a write of a batch may be given, beside what it expands and answers.
 
         Attributes:
-            query: Query parameters of any name. `None` leaves one out.
+            query: Query parameters of any name, as a mapping or as pairs. `None` leaves one out.
             headers: Header fields of this write.
         """
 
-        query: Mapping[str, Any] | None
+        query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
         headers: Mapping[str, str | None] | None
 
 

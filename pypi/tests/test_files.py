@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,12 @@ async def async_pieces(data: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
     for piece in pieces(data, size):
         await asyncio.sleep(0)
         yield piece
+
+
+def slow_pieces() -> Iterator[bytes]:
+    for _ in range(6):
+        time.sleep(0.3)
+        yield b"piece"
 
 
 async def upload(client: Any, file: Any, **options: Any) -> Any:
@@ -206,6 +213,16 @@ async def test_a_length_is_said_where_it_is_known(world: World) -> None:
     assert int(sent(proxy)[-1]["headers"]["content-length"]) > 50_000
     await upload(client, File(pieces(data)))
     assert sent(proxy)[-1]["headers"].get("transfer-encoding") == "chunked"
+
+
+async def test_small_pieces_go_together_and_slow_ones_do_not_wait(world: World) -> None:
+    proxy = world.proxy()
+    client, lines = world.client(proxy.url, transfer_idle_timeout=1), [b"line %d\n" % n for n in range(50_000)]
+    assert await stored(client, await upload(client, File(iter(lines)))) == b"".join(lines)
+    # Each of these is sent when it comes: none of them is late.
+    assert await stored(client, await upload(client, File(slow_pieces()))) == b"piece" * 6
+    assert await stored(client, await upload(client, File([b"", b"a", b"", b"b", b""]))) == b"ab"
+    assert await client.files.upload("posts", File(iter(())), field="attachments", data={"title": "empty"})
 
 
 async def test_sources_that_are_none(world: World, tmp_path: Path) -> None:

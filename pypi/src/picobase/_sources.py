@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from time import monotonic
 from typing import Any
 
 from ._errors import ValidationError
 
 PIECE = 256 * 1024
-_END = object()
+"""How much of an open file is read at a time, in bytes."""
+ENOUGH = 64 * 1024
+"""How much of an iterator is gathered, in bytes."""
+PATIENCE = 0.1
+"""For how long, in seconds."""
 
 
 def described(value: Any, field: str) -> tuple[str, Any, str, str | None, int | None]:
@@ -59,7 +64,7 @@ class _AsyncFile:
 
 
 class _Items:
-    """An iterable of bytes."""
+    """An iterable of bytes. Small pieces go together, lines of a table for example."""
 
     def __init__(self, items: Any) -> None:
         self._items = items
@@ -67,11 +72,11 @@ class _Items:
     def read(self, is_first: bool) -> bytes:
         if is_first:
             self._iterator = iter(self._items)
-        # An empty piece would be the end.
-        while not (piece := _item(next(self._iterator, _END))):
-            if piece is None:
-                return b""
-        return piece
+        gathered = _Gathered()
+        for piece in self._iterator:
+            if gathered.add(_bytes(piece)):
+                break
+        return gathered.joined()
 
     async def read_async(self, is_first: bool) -> bytes:
         import asyncio
@@ -91,14 +96,28 @@ class _AsyncItems:
     async def read_async(self, is_first: bool) -> bytes:
         if is_first:
             self._iterator = self._items.__aiter__()
+        gathered = _Gathered()
         async for piece in self._iterator:
-            if piece := _bytes(piece):
-                return piece
-        return b""
+            if gathered.add(_bytes(piece)):
+                break
+        return gathered.joined()
 
 
-def _item(piece: Any) -> bytes | None:
-    return None if piece is _END else _bytes(piece)
+class _Gathered:
+    """Pieces until they are worth sending, or the first of them has waited for a moment."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._end = monotonic() + PATIENCE
+
+    def add(self, piece: bytes) -> bool:
+        self._pieces.append(piece)
+        self._size += len(piece)
+        return self._size >= ENOUGH or (self._size > 0 and monotonic() >= self._end)
+
+    def joined(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
 
 def _bytes(piece: Any) -> bytes:

@@ -211,9 +211,12 @@ impl NativeDownload {
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let (live, stream) = self.parts(py)?;
         let stream = stream.clone();
-        live.nothing(py, Box::pin(async move {
-            drop(stream.lock().await.take());
-            Ok(())
-        }))
+        live.nothing(
+            py,
+            Box::pin(async move {
+                drop(stream.lock().await.take());
+                Ok(())
+            }),
+        )
     }
 }

@@ -167,15 +167,18 @@ impl NativeFiles {
     }
 }
 
+/// What runs a download, and the download until it is closed.
+type Open = (Arc<Live>, Arc<Mutex<Option<DownloadStream>>>);
+
 /// A download that is read piece by piece.
 #[pyclass(frozen, module = "picobase._native")]
 pub(crate) struct NativeDownload {
-    open: Owned<(Arc<Live>, Arc<Mutex<Option<DownloadStream>>>)>,
+    open: Owned<Open>,
     size: Option<u64>,
 }
 
 impl NativeDownload {
-    fn parts(&self, py: Python<'_>) -> PyResult<&(Arc<Live>, Arc<Mutex<Option<DownloadStream>>>)> {
+    fn parts(&self, py: Python<'_>) -> PyResult<&Open> {
         self.open.get().ok_or_else(|| {
             let message = "a download that was begun before a fork belongs to the parent process";
             error::fail(py, ErrorKind::Configuration, message, "Begin it again in this process.")

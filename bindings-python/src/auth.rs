@@ -368,13 +368,13 @@ impl NativeAuth {
     /// Calls `listener` with the name of what happened and the session after it, on the thread where it happens.
     fn on_change(&self, py: Python<'_>, listener: Py<PyAny>) -> PyResult<NativeListener> {
         let (live, auth) = self.open(py)?;
-        let heard = live.driver().enter(|| auth.on_change(move |change| tell(&listener, change)));
+        let heard = live.enter(|| auth.on_change(move |change| tell(&listener, change)));
         Ok(NativeListener(Owned::new(heard)))
     }
 
     fn changes(&self, py: Python<'_>) -> PyResult<NativeChanges> {
         let (live, auth) = self.open(py)?;
-        let changes = live.driver().enter(|| auth.changes());
+        let changes = live.enter(|| auth.changes());
         Ok(NativeChanges { handle: self.handle.clone(), changes: Owned::new(Arc::new(Mutex::new(changes))) })
     }
 }

@@ -1,6 +1,9 @@
 //! The client: how it is set up, what it shares with its family, and how it begins anew in a child process.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use arc_swap::{ArcSwapOption, ArcSwapWeak};
 use bytes::Bytes;
@@ -72,7 +75,10 @@ struct Family {
 /// What the clients of a family share in the process that it was made in, while one of them is open.
 struct Base {
     client: Ours<Client>,
-    driver: Ours<Driver>,
+    is_blocking: bool,
+    /// None when the last client was closed; others may still hold on to what is here.
+    driver: Ours<ArcSwapOption<Driver>>,
+    open: AtomicUsize,
 }
 
 /// A client in the process that it was made in.
@@ -88,7 +94,8 @@ impl Live {
         T: Send + 'static,
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
-        self.driver().run(py, self.closing.until(call), convert)
+        self.check(py)?;
+        self.run_on(py, self.closing.until(call), convert)
     }
 
     /// [`run`](Self::run) for a call that uploads what Python has.
@@ -103,7 +110,8 @@ impl Live {
         T: Send + 'static,
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
-        self.driver().run_beside(py, self.closing.until(call), beside, convert)
+        self.check(py)?;
+        self.driver(py)?.run_beside(py, self.closing.until(call), beside, convert)
     }
 
     /// Runs a call that answers nothing.
@@ -111,17 +119,45 @@ impl Live {
         self.run(py, call, |py, ()| Ok(py.None()))
     }
 
-    pub(crate) fn driver(&self) -> &Driver {
-        &self.base.driver
+    /// [`run`](Self::run) for a call that has its own way to end with the client.
+    pub(crate) fn run_on<'py, T, C>(&self, py: Python<'py>, call: Call<T>, convert: C) -> PyResult<Bound<'py, PyAny>>
+    where
+        T: Send + 'static,
+        C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    {
+        self.driver(py)?.run(py, call, convert)
+    }
+
+    /// What a call answers that needs no I/O.
+    pub(crate) fn answered<'py>(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if self.base.is_blocking { Ok(value) } else { run::done(value) }
+    }
+
+    fn driver(&self, py: Python<'_>) -> PyResult<Arc<Driver>> {
+        self.base.driver.load_full().ok_or_else(|| closed(py))
+    }
+
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if self.closing.is_over() { Err(closed(py)) } else { Ok(()) }
+    }
+
+    /// Does `work`, which may start something beside the calls.
+    pub(crate) fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        match self.base.driver.load_full() {
+            Some(driver) => driver.enter(work),
+            None => work(),
+        }
     }
 
     pub(crate) fn closing(&self) -> &Arc<Closing> {
         &self.closing
     }
 
-    /// Is this the last open client of its family?
-    fn is_last(&self) -> bool {
-        Arc::strong_count(&self.base) == 1
+    /// The client is closed. Answers the driver, where this was the last client of its family.
+    fn end(&self) -> Option<Arc<Driver>> {
+        self.client.realtime().unsubscribe_all();
+        self.closing.end();
+        if self.base.open.fetch_sub(1, Ordering::AcqRel) == 1 { self.base.driver.swap(None) } else { None }
     }
 }
 
@@ -138,7 +174,12 @@ impl Family {
         }
         let client = builder.build().map_err(|e| error::raise(py, &e))?;
         let driver = Driver::new(py, &client, self.setup.is_blocking)?;
-        let base = Arc::new(Base { client: Ours::new(client), driver: Ours::new(driver) });
+        let base = Arc::new(Base {
+            client: Ours::new(client),
+            is_blocking: self.setup.is_blocking,
+            driver: Ours::new(ArcSwapOption::from_pointee(driver)),
+            open: AtomicUsize::new(0),
+        });
         self.base.store(Arc::downgrade(&base));
         Ok(base)
     }
@@ -167,6 +208,7 @@ impl Inner {
                 tell_error(&storage, failed);
             }
         });
+        base.open.fetch_add(1, Ordering::AcqRel);
         Live { client: Ours::new(client), base, closing: Arc::default() }
     }
 
@@ -181,6 +223,10 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.silence();
+        // What was opened here, a subscription for example, goes on without it.
+        if let Some(live) = self.live.swap(None).filter(|live| live.client.is_ours()) {
+            live.base.open.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -269,9 +315,7 @@ impl Native {
             return ended(py, self.handle.is_blocking(), None);
         };
         inner.url.store(live.client.url().map(Arc::new));
-        live.client.realtime().unsubscribe_all();
-        live.closing.end();
-        ended(py, self.handle.is_blocking(), live.is_last().then(|| live.driver()))
+        ended(py, self.handle.is_blocking(), live.end())
     }
 
     /// Calls `listener` when the instance falls asleep, wakes up, or does not; answers how to stop that.
@@ -468,16 +512,13 @@ impl Native {
 }
 
 /// The end of closing: where this was the last client of its family, the driver ends as well.
-fn ended<'py>(py: Python<'py>, is_blocking: bool, last: Option<&Driver>) -> PyResult<Bound<'py, PyAny>> {
-    if is_blocking {
-        return Ok(py.None().into_bound(py));
-    }
-    let future = run::future(py)?;
+fn ended<'py>(py: Python<'py>, is_blocking: bool, last: Option<Arc<Driver>>) -> PyResult<Bound<'py, PyAny>> {
+    let none = py.None().into_bound(py);
     match last {
-        Some(driver) => driver.end(py, &future)?,
-        None => drop(future.call_method1("set_result", (py.None(),))?),
+        _ if is_blocking => Ok(none),
+        Some(driver) => driver.end(py),
+        None => run::done(none),
     }
-    Ok(future)
 }
 
 /// The number of a row of the endpoint table; 0, which is none, for a name that is not there.

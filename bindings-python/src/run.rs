@@ -98,11 +98,11 @@ impl Driver {
         }
     }
 
-    /// Lets the driver end with the calls that are under way, and the future be done then.
-    pub(crate) fn end(&self, py: Python<'_>, over: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Lets the driver end with the calls that are under way; the answer is done then.
+    pub(crate) fn end<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Driver::Caller(_) => Ok(()),
-            Driver::Thread(thread) => thread.end(py, over),
+            Driver::Caller(_) => Ok(py.None().into_bound(py)),
+            Driver::Thread(thread) => thread.end(py),
         }
     }
 
@@ -244,8 +244,15 @@ impl<T> Future for Interruptible<T> {
 }
 
 /// A future of the loop that runs.
-pub(crate) fn future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+fn future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     TaskLocals::with_running_loop(py)?.event_loop(py).call_method0(intern!(py, "create_future"))
+}
+
+/// Such a future that is done.
+pub(crate) fn done(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let future = future(value.py())?;
+    future.call_method1(intern!(value.py(), "set_result"), (&value,))?;
+    Ok(future)
 }
 
 /// The loop and context of the call that this thread drives, where that is one of asyncio's.
@@ -289,15 +296,16 @@ impl EventThread {
         Ok(EventThread { handle, alive: Mutex::new(Some(alive)), over })
     }
 
-    /// The thread ends after the calls that are under way; `over` is done then.
-    fn end(&self, py: Python<'_>, over: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// The thread ends after the calls that are under way; the future that is answered is done then.
+    fn end<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let over = future(py)?;
         let running = TaskLocals::with_running_loop(py)?.event_loop(py).unbind();
         let done = over.getattr(intern!(py, "set_result"))?.unbind();
-        let future = over.clone().unbind();
+        let waited = over.clone().unbind();
         let tell: Over = Box::new(move |py| {
             // Who waited may have been cancelled, and the loop may be closed.
             let set = PyCFunction::new_closure(py, None, None, move |args, _| -> PyResult<()> {
-                if !future.bind(args.py()).call_method0("done")?.is_truthy()? {
+                if !waited.bind(args.py()).call_method0("done")?.is_truthy()? {
                     done.bind(args.py()).call1((args.py().None(),))?;
                 }
                 Ok(())
@@ -306,7 +314,7 @@ impl EventThread {
         });
         self.over.lock().unwrap_or_else(PoisonError::into_inner).push(tell);
         drop(self.alive.lock().unwrap_or_else(PoisonError::into_inner).take());
-        Ok(())
+        Ok(over)
     }
 
     pub(crate) fn run<'py>(

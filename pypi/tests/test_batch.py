@@ -6,9 +6,9 @@ import io
 from dataclasses import dataclass
 
 import pytest
-from support.world import World, failure, unique
 
 from picobase import BatchResult, File, PicoBaseError
+from support.world import World, failure, unique
 
 
 @dataclass

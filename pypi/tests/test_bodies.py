@@ -19,9 +19,9 @@ from uuid import UUID
 import msgspec
 import pydantic
 import pytest
-from support.world import World, failure, unique
 
 from picobase import Client, File, ValidationError
+from support.world import World, failure, unique
 
 
 class Status(Enum):
@@ -108,11 +108,11 @@ async def sent(world: World, body: Any) -> Any:
 
 VALUES = [
     (datetime(2027, 1, 2, 3, 4, 5, 6999, timezone(timedelta(hours=2))), "2027-01-02 01:04:05.006Z"),
-    (datetime(2027, 1, 2, 3, 4, 5), "2027-01-02 03:04:05.000Z"),  # noqa: DTZ001  (without a zone it is in UTC)
+    (datetime(2027, 1, 2, 3, 4, 5), "2027-01-02 03:04:05.000Z"),
     (datetime(1, 1, 1, tzinfo=timezone.utc), "0001-01-01 00:00:00.000Z"),
     (date(2027, 1, 2), "2027-01-02 00:00:00.000Z"),
     (time(3, 4, 5), "03:04:05"),
-    (Decimal("7"), 7),
+    (Decimal(7), 7),
     (Decimal("0.1"), 0.1),
     (Decimal("0.12345678901234567890"), "0.12345678901234567890"),
     (Decimal("1e400"), "1E+400"),

@@ -9,10 +9,10 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from support.world import World, failure, unique
 
 import picobase
 from picobase import ValidationError
+from support.world import World, failure, unique
 
 
 class Status(Enum):

@@ -11,17 +11,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.kit import Testkit
-from support.world import World, failure, unique
 
 from picobase import Client, ConfigurationError, File
+from support.kit import Testkit
+from support.world import World, failure, unique
 
 
 async def test_a_record_is_created_read_changed_and_deleted(world: World) -> None:
     posts = world.client().collection("posts")
-    created = await posts.create(
-        {"title": unique("post"), "n": 7, "tags": ["a", "b"], "meta": {"deep": [1, {"x": None}]}}
-    )
+    created = await posts.create({"title": unique("post"), "n": 7, "tags": ["a", "b"], "meta": {"deep": [1, {"x": None}]}})
     assert (created["collectionName"], created["meta"]) == ("posts", {"deep": [1, {"x": None}]})
     found = await posts.get_one(created["id"], fields="title,n,tags")
     assert found == {"title": created["title"], "n": 7, "tags": ["a", "b"]}
@@ -47,9 +45,7 @@ async def test_what_the_server_refuses_is_said_by_field(world: World) -> None:
 async def test_options_of_a_call(world: World) -> None:
     proxy = world.proxy()
     posts = world.client(proxy.url).collection("posts")
-    made = await posts.create(
-        {"title": unique("options")}, query={"fields": "id"}, fields="title", headers={"X-A": "1"}
-    )
+    made = await posts.create({"title": unique("options")}, query={"fields": "id"}, fields="title", headers={"X-A": "1"})
     assert list(made) == ["id"]
     assert proxy.requests()[0]["headers"]["x-a"] == "1"
     proxy.faults({"action": {"type": "delay", "ms": 5000}})
@@ -110,9 +106,7 @@ async def test_progress_is_told_in_steps(world: World) -> None:
 async def test_an_upload_that_begins_anew_takes_back_what_it_had_told(world: World) -> None:
     proxy = world.proxy()
     posts = world.client(proxy.url).collection("posts")
-    proxy.faults(
-        {"times": 1, "method": "POST", "action": {"type": "reset", "when": "after_request_bytes", "bytes": 1_000_000}}
-    )
+    proxy.faults({"times": 1, "method": "POST", "action": {"type": "reset", "when": "after_request_bytes", "bytes": 1_000_000}})
     steps: list[int] = []
     data = os.urandom(3_000_000)
     body = {"title": "again", "attachments": File(data, "a.bin")}

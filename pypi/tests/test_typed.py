@@ -15,10 +15,10 @@ from uuid import UUID
 import msgspec
 import pydantic
 import pytest
-from support.world import World, failure, unique
 
 from picobase import DecodeError
 from picobase._decode import decoder
+from support.world import World, failure, unique
 
 T = TypeVar("T")
 WHEN = datetime(2027, 1, 2, 3, 4, 5, 6000, tzinfo=timezone.utc)
@@ -140,7 +140,7 @@ async def test_every_way_to_read_gives_the_type(world: World, cls: type[Any]) ->
         await posts.get_first_list_item(filter, expand="author"),
         (await posts.get_full_list(filter=filter, expand="author"))[0],
         (await posts.get_many([made.id], expand="author")).records[0],
-        [post async for post in posts.iterate(filter=filter, expand="author")][0],
+        [post async for post in posts.iterate(filter=filter, expand="author")][0],  # noqa: RUF015  (it is no iterator of `next`)
     ):
         assert found == made
     bare = await posts.update(made.id, {"when": "", "status": None})
@@ -177,15 +177,11 @@ async def test_names_that_a_type_does_not_have(world: World) -> None:
     error = await failure(typed(Strict).get_one(made["id"]), "Decode")
     assert "unknown field" in str(error)
     assert (await typed(Strict).get_one(made["id"], fields="title")).title == made["title"]
-    assert (await typed(StrictModel).get_one(made["id"], fields="id,collectionId,collectionName,created")).id == made[
-        "id"
-    ]
+    assert (await typed(StrictModel).get_one(made["id"], fields="id,collectionId,collectionName,created")).id == made["id"]
     await failure(typed(StrictModel).get_one(made["id"]), "Decode")
     assert (await typed(PydanticData).get_one(made["id"])).when is None
     # What `fields` leaves out takes its default, and is told where there is none.
-    assert "created: it is missing" in str(
-        await failure(typed(Post).get_one(made["id"], fields="id,title,n"), "Decode")
-    )
+    assert "created: it is missing" in str(await failure(typed(Post).get_one(made["id"], fields="id,title,n"), "Decode"))
     assert (await typed(User).get_one(made["id"], fields="id")).name == "nobody"
 
 
@@ -263,7 +259,7 @@ class Kinds(Generic[T]):
 
 
 def test_kinds_of_fields() -> None:
-    record = dict(
+    record = dict(  # noqa: C408  (names of fields)
         decimal=0.1, text_decimal="12.30", uuid=str(UUID(int=7)), day="2027-01-02 03:04:05.006Z", path="a/b", many=[1, 2],
         pair=["x", 1], unique=["a", "a"], frozen=[1], sequence=[1], mapping={"a": ["2027-01-02"]}, either="", slug="s",
         noted=1, anything=[{}], plain=None, inner={"id": "a", "title": "t"}, model={"id": "a", "name": "b"},

@@ -44,7 +44,7 @@ def _decoder(cls: Any) -> Decoder | None:
 def _library(cls: Any) -> Decoder | None:
     """What pydantic or msgspec decode a record with, if the type is theirs."""
     if hasattr(cls, "model_validate_json"):
-        return cls.model_validate_json  # type: ignore[no-any-return]
+        return cls.model_validate_json
     if hasattr(cls, "__pydantic_validator__"):
         return lambda raw: cls.__pydantic_validator__.validate_json(raw)
     if hasattr(cls, "__struct_fields__"):
@@ -192,7 +192,7 @@ def _of_class(hint: Any, cls: type[Any], memo: dict[Any, _Convert]) -> _Convert 
 
 def _nested_library(cls: Any) -> _Convert | None:
     if hasattr(cls, "model_validate"):
-        return cls.model_validate  # type: ignore[no-any-return]
+        return cls.model_validate
     if hasattr(cls, "__pydantic_validator__"):
         return lambda value: cls.__pydantic_validator__.validate_python(value)
     if hasattr(cls, "__struct_fields__"):
@@ -360,7 +360,7 @@ def _union(hint: Any, memo: dict[Any, _Convert]) -> _Convert | None:
         for each in converters:
             try:
                 return each and each(value)
-            except _Misfit:  # noqa: PERF203  (the next one may fit)
+            except _Misfit:
                 continue
         raise _expected(" or ".join(map(_name, kinds)), value)
 

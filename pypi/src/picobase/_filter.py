@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def filter(template: str, params: Mapping[str, Any] | None = None, /) -> str:  # noqa: A001  (as in every SDK)
+def filter(template: str, params: Mapping[str, Any] | None = None, /) -> str:
     """Puts values into the `{:name}` placeholders of a filter, so that they can only ever be values.
 
     It writes filters for servers of version 0.39.9 and newer. `Client.filter` knows the client's `server_version`.

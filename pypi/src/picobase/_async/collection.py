@@ -10,7 +10,13 @@ from .live import AsyncLiveQuery
 from .realtime import AsyncSubscription
 
 if TYPE_CHECKING:
+    # async only
     from collections.abc import AsyncIterator, Callable, Iterable
+
+    # end
+    # sync only
+    # from collections.abc import Callable, Iterable, Iterator
+    # end
     from datetime import timedelta
 
     from typing_extensions import Unpack
@@ -198,8 +204,13 @@ class AsyncCollection(Generic[T]):
         """
         walk = self._records.iterate(batch_size, filter, sort, expand, fields, options)
         while (page := await walk.next()) is not None:
+            # async only
             for record in page:
                 yield record
+            # end
+            # sync only
+            # yield from page
+            # end
 
     async def get_many(
         self,

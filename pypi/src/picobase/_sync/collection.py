@@ -11,7 +11,7 @@ from .live import LiveQuery
 from .realtime import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import timedelta
 
     from typing_extensions import Unpack
@@ -199,8 +199,7 @@ class Collection(Generic[T]):
         """
         walk = self._records.iterate(batch_size, filter, sort, expand, fields, options)
         while (page := walk.next()) is not None:
-            for record in page:
-                yield record
+            yield from page
 
     def get_many(
         self,

@@ -1,13 +1,16 @@
 //! `tests/capabilities.yaml`: what the SDKs can do, and the symbol that does it in each language.
 //!
-//! A row is `{id, contract: [B11], endpoints: [16], rust: "picobase::Collection::get_list", typescript: "Collection.getList"}`.
+//! A row is `{id, contract: [B11], endpoints: [16], rust: "picobase::Collection::get_list", typescript: "Collection.getList",
+//! python: "picobase.Collection.get_list"}`.
 //! The symbols have to exist, and the rows together have to cover every endpoint of the server. Where a language has nothing
 //! of the kind, `{none: "…"}` says why.
 
 mod api;
+mod python;
 mod typescript;
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use yaml_rust2::{Yaml, YamlLoader};
@@ -34,6 +37,14 @@ struct Row {
     endpoints: Vec<i64>,
     rust: Vec<String>,
     typescript: Symbols,
+    python: Symbols,
+}
+
+impl Row {
+    /// The languages that every row has a symbol in, or a reason for none.
+    fn languages(&self) -> [(&'static str, &Symbols); 2] {
+        [("typescript", &self.typescript), ("python", &self.python)]
+    }
 }
 
 /// The symbols of one language.
@@ -53,11 +64,21 @@ fn read(project: &Project) -> Result<Vec<Row>> {
 /// Fails where a symbol of TypeScript is not in the declarations that ship.
 pub(crate) fn check_typescript(project: &Project) -> Result<()> {
     let rows = read(project)?;
-    let named = rows.iter().flat_map(|row| match &row.typescript {
+    typescript::check(project, &Node::ensure(project)?, &named(&rows, |row| &row.typescript))
+}
+
+/// Fails where a symbol of Python is not in the package that this interpreter imports.
+pub(crate) fn check_python(project: &Project, interpreter: &mut Command) -> Result<()> {
+    python::check(project, interpreter, &named(&read(project)?, |row| &row.python))
+}
+
+/// The symbols of one language, each with the id of its row.
+fn named(rows: &[Row], symbols: impl Fn(&Row) -> &Symbols) -> Vec<(&str, &str)> {
+    let of_row = |row| match symbols(row) {
         Symbols::Some(symbols) => symbols.iter().map(|symbol| (row.id.as_str(), symbol.as_str())).collect(),
         Symbols::None => Vec::new(),
-    });
-    typescript::check(project, &Node::ensure(project)?, &named.collect::<Vec<_>>())
+    };
+    rows.iter().flat_map(of_row).collect()
 }
 
 /// Fails with everything that is wrong with the file.
@@ -87,12 +108,16 @@ fn parse_row(row: &Yaml) -> Result<Row> {
     let contract = list(&row["contract"], |entry| entry.as_str().map(str::to_owned));
     let endpoints = list(&row["endpoints"], Yaml::as_i64);
     let rust = list(&row["rust"], |entry| entry.as_str().map(str::to_owned));
+    let symbols = |language: &str| {
+        let what = format!("({id}) `{language}` is not a symbol, nor a list of symbols, nor `{{none: why}}`");
+        symbols(&row[language]).context(what)
+    };
     Ok(Row {
+        typescript: symbols("typescript")?,
+        python: symbols("python")?,
         contract: contract.with_context(fail("`contract` is not a list of rules such as B3"))?,
         endpoints: endpoints.with_context(fail("`endpoints` is not a list of numbers"))?,
         rust: rust.with_context(fail("`rust` is not a symbol, nor a list of symbols"))?,
-        typescript: symbols(&row["typescript"])
-            .with_context(fail("`typescript` is not a symbol, nor a list of symbols, nor `{none: why}`"))?,
         id,
     })
 }
@@ -118,11 +143,12 @@ fn list<T>(yaml: &Yaml, entry: impl Fn(&Yaml) -> Option<T>) -> Option<Vec<T>> {
 fn problems(rows: &[Row], api: &Api) -> Vec<String> {
     let mut problems = Vec::new();
     let mut ids = BTreeSet::new();
+    let used = used(rows);
     for row in rows {
         if !ids.insert(&row.id) {
             problems.push(format!("{}: the id is there twice", row.id));
         }
-        problems.extend(row_problems(row, api).into_iter().map(|problem| format!("{}: {problem}", row.id)));
+        problems.extend(row_problems(row, api, &used).into_iter().map(|problem| format!("{}: {problem}", row.id)));
     }
     let covered = endpoints(rows);
     let missing = ENDPOINTS.filter(|number| !WITHOUT_CAPABILITY.contains(number) && !covered.contains(number));
@@ -130,7 +156,13 @@ fn problems(rows: &[Row], api: &Api) -> Vec<String> {
     problems
 }
 
-fn row_problems(row: &Row, api: &Api) -> Vec<String> {
+/// The languages that some row has something of: until then a language is not there yet.
+fn used(rows: &[Row]) -> BTreeSet<&'static str> {
+    let filled = |symbols: &Symbols| !matches!(symbols, Symbols::Some(symbols) if symbols.is_empty());
+    rows.iter().flat_map(Row::languages).filter(|(_, symbols)| filled(symbols)).map(|(language, _)| language).collect()
+}
+
+fn row_problems(row: &Row, api: &Api, used: &BTreeSet<&str>) -> Vec<String> {
     let known = |rule: &str| rule.strip_prefix('B').and_then(|n| n.parse().ok()).is_some_and(|n| CONTRACT.contains(&n));
     let mut problems = Vec::new();
     problems.extend(twice(&row.contract).chain(twice(&row.rust)).map(|value| format!("{value} is there twice")));
@@ -141,9 +173,10 @@ fn row_problems(row: &Row, api: &Api) -> Vec<String> {
     if row.rust.is_empty() {
         problems.push("names no `rust` symbol".to_owned());
     }
-    if let Symbols::Some(symbols) = &row.typescript {
-        if symbols.is_empty() {
-            problems.push("names no `typescript` symbol".to_owned());
+    for (language, symbols) in row.languages() {
+        let Symbols::Some(symbols) = symbols else { continue };
+        if symbols.is_empty() && used.contains(language) {
+            problems.push(format!("names no `{language}` symbol"));
         }
         problems.extend(twice(symbols).map(|value| format!("{value} is there twice")));
     }
@@ -226,6 +259,15 @@ mod tests {
                 "all: names no `typescript` symbol",
             ]
         );
+    }
+
+    #[test]
+    fn a_language_counts_from_its_first_symbol_on() {
+        let row = |id: &str, python: &str| {
+            format!("- {{id: {id}, rust: picobase::Collection::get_list, typescript: a{python}}}\n")
+        };
+        let rows = all_endpoints() + &row("x", ", python: picobase.Client") + &row("y", ", python: {none: why}");
+        assert_eq!(check(&rows), ["all: names no `python` symbol"]);
     }
 
     #[test]

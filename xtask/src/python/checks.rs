@@ -7,9 +7,9 @@ use super::Interpreter;
 use super::environment::Environment;
 use super::wheels::{self, Wheels};
 use crate::project::Project;
-use crate::run;
 use crate::steps::{Steps, Stop};
 use crate::tools::MATURIN;
+use crate::{capabilities, run};
 
 /// Each with the program and what it is told, in the folder pypi.
 const CHECKS: [(&str, &[&str]); 7] = [
@@ -39,6 +39,7 @@ pub(super) fn run(
             run::run(command.args(args).current_dir(project.root.join("pypi")))
         })?;
     }
+    steps.run("capabilities, Python", || capabilities::check_python(project, &mut environment.command("python")))?;
     steps.run("stub of the module", || {
         let made = wheels::stub(project, interpreter)?;
         let mut command = environment.command("python");

@@ -8,7 +8,7 @@ from .._errors import PicoBaseError
 
 if TYPE_CHECKING:
     # async only
-    from collections.abc import AsyncIterator, Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     # end
     # sync only
@@ -100,18 +100,28 @@ class AsyncFeed(Generic[E]):
     ) -> None:
         self.close()
 
-    async def __aiter__(self) -> AsyncIterator[E]:
+    # async only
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> E:
+        # No generator: one that is left in the middle would have to be closed by the loop.
         while True:
-            # async only
             for event in self._batch:
-                yield event
-            # end
-            # sync only
-            # yield from self._batch
-            # end
+                return event
             self._raise()
             if not await self._fill():
-                return
+                raise StopAsyncIteration
+
+    # end
+    # sync only
+    # def __iter__(self) -> Iterator[E]:
+    #     while True:
+    #         yield from self._batch
+    #         self._raise()
+    #         if not self._fill():
+    #             return
+    # end
 
     async def next(self, timeout: float | timedelta | None = None) -> E:
         """What comes next.

@@ -103,22 +103,19 @@ fn parse(text: &str) -> Result<Vec<Row>> {
 }
 
 fn parse_row(row: &Yaml) -> Result<Row> {
-    let id = row["id"].as_str().context("has no `id`")?.to_owned();
-    let fail = |what| move || format!("({id}) {what}", id = row["id"].as_str().unwrap_or_default());
-    let contract = list(&row["contract"], |entry| entry.as_str().map(str::to_owned));
-    let endpoints = list(&row["endpoints"], Yaml::as_i64);
-    let rust = list(&row["rust"], |entry| entry.as_str().map(str::to_owned));
+    let id = row["id"].as_str().context("has no `id`")?;
+    let fail = |key: &str, what: &str| format!("({id}) `{key}` is not {what}");
     let symbols = |language: &str| {
-        let what = format!("({id}) `{language}` is not a symbol, nor a list of symbols, nor `{{none: why}}`");
-        symbols(&row[language]).context(what)
+        let what = "a symbol, nor a list of symbols, nor `{none: why}`";
+        symbols(&row[language]).with_context(|| fail(language, what))
     };
     Ok(Row {
+        contract: list(&row["contract"], text).with_context(|| fail("contract", "a list of rules such as B3"))?,
+        endpoints: list(&row["endpoints"], Yaml::as_i64).with_context(|| fail("endpoints", "a list of numbers"))?,
+        rust: list(&row["rust"], text).with_context(|| fail("rust", "a symbol, nor a list of symbols"))?,
         typescript: symbols("typescript")?,
         python: symbols("python")?,
-        contract: contract.with_context(fail("`contract` is not a list of rules such as B3"))?,
-        endpoints: endpoints.with_context(fail("`endpoints` is not a list of numbers"))?,
-        rust: rust.with_context(fail("`rust` is not a symbol, nor a list of symbols"))?,
-        id,
+        id: id.to_owned(),
     })
 }
 
@@ -127,7 +124,11 @@ fn symbols(yaml: &Yaml) -> Option<Symbols> {
     if yaml["none"].as_str().is_some_and(|why| !why.is_empty()) {
         return Some(Symbols::None);
     }
-    list(yaml, |entry| entry.as_str().map(str::to_owned)).map(Symbols::Some)
+    list(yaml, text).map(Symbols::Some)
+}
+
+fn text(yaml: &Yaml) -> Option<String> {
+    yaml.as_str().map(str::to_owned)
 }
 
 /// A list, a single value, or nothing; none where an entry is of another type.

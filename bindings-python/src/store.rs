@@ -229,7 +229,8 @@ pub(crate) fn settle(called: PyResult<Bound<'_, PyAny>>, home: Option<&TaskLocal
             return Ok(Err(answer.unbind()));
         }
         match home {
-            Some(home) => into_future_with_locals(home, answer).map(Ok),
+            // A loop that was closed takes nothing.
+            Some(home) => into_future_with_locals(home, answer.clone()).map(Ok).inspect_err(|_| close(&answer)),
             None => Err(nobody_awaits(&answer)),
         }
     });
@@ -241,12 +242,16 @@ pub(crate) fn settle(called: PyResult<Bound<'_, PyAny>>, home: Option<&TaskLocal
 }
 
 fn nobody_awaits(coroutine: &Bound<'_, PyAny>) -> PyErr {
-    // Else Python warns of it, at a moment of its own.
-    drop(coroutine.call_method0(intern!(coroutine.py(), "close")));
+    close(coroutine);
     error::fail(
         coroutine.py(),
         ErrorKind::Configuration,
         "an async function needs an event loop, and there is none here",
         "Use AsyncClient, or a function that is not async.",
     )
+}
+
+/// Else Python warns, at a moment of its own, that nobody has awaited it.
+fn close(coroutine: &Bound<'_, PyAny>) {
+    drop(coroutine.call_method0(intern!(coroutine.py(), "close")));
 }

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -273,6 +275,29 @@ def test_stores_can_be_used_by_themselves(tmp_path: Path) -> None:
         assert store.load() is None
     with pytest.raises(StorageError, match="is not a file"):
         FileStore(tmp_path).load()
+
+
+async def test_a_loop_that_was_closed_awaits_nothing(kit: Any) -> None:
+    proxy, store, errors = kit.proxy(), AsyncSlot(), list[Any]()
+    proxy.faults({"path_contains": "auth-refresh", "action": {"type": "delay", "ms": 1000}})
+    client = AsyncClient(proxy.url, store=store, on_storage_error=errors.append)
+
+    async def sign_in() -> None:
+        await client.collection("shortlived").auth.sign_in("shortlived@example.com", kit.password)
+        # A refresh is due, and goes on beside the call.
+        await client.collection("posts").get_list(1, 1)
+
+    await asyncio.to_thread(lambda: asyncio.run(sign_in()))
+    await until(lambda: errors)
+    assert isinstance(errors[0].__cause__, RuntimeError)
+    await client.close()
+    proxy.close()
+
+
+def test_the_module_need_not_be_imported_by_name() -> None:
+    script = "import picobase; print(picobase.stores.FileStore('a/b'))"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout == "FileStore('a/b')\n"
 
 
 def test_what_a_subclass_does_counts(kit: Any, tmp_path: Path) -> None:

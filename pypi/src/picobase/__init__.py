@@ -57,6 +57,7 @@ from ._sync.realtime import Realtime, Subscription
 from ._types import BatchResult, Chunked, ListResult, Many
 
 if TYPE_CHECKING:
+    from . import stores as stores
     from ._async.files import AsyncDownload, AsyncFiles
     from ._async.services import AsyncBackups, AsyncCollections, AsyncCrons, AsyncLogs, AsyncSettings, AsyncSql
     from ._sync.files import Download, Files
@@ -153,6 +154,8 @@ _LATER = {"files": ("Download", "Files"), "services": ("Backups", "Collections",
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
+    if name == "stores":
+        return import_module(f"{__name__}.stores")
     for module, names in _LATER.items():
         if name.removeprefix("Async") in names:
             package = "_async" if name.startswith("Async") else "_sync"

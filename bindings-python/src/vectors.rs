@@ -42,9 +42,12 @@ fn pure(topic: &str, given: String) -> PyResult<Option<String>> {
     Ok(picobase::testing::run(topic, &given).map(|out| out.as_text().to_owned()))
 }
 
+/// A clock, and perhaps a script.
+type Laid = (Arc<Time>, Option<Arc<Play>>);
+
 thread_local! {
     /// What the next client of this thread is set up with.
-    static STAGE: RefCell<Option<(Arc<Time>, Option<Arc<Play>>)>> = const { RefCell::new(None) };
+    static STAGE: RefCell<Option<Laid>> = const { RefCell::new(None) };
 }
 
 /// The next client that this thread makes lives by `clock`, and sends to `script` if there is one.
@@ -246,7 +249,7 @@ struct Script(Arc<Play>);
 struct Play {
     sent: Mutex<Vec<Py<Sent>>>,
     on_sent: Option<Py<PyAny>>,
-    /// Read something of each body before the request shows?
+    /// Read each body before the request shows?
     takes: bool,
 }
 
@@ -290,14 +293,15 @@ impl Transport for Stage {
     }
 }
 
-/// Reads the first piece of a body.
+/// Reads a body to its end.
 async fn take(body: &Body) -> Result<(), TransportError> {
     let mut reader = match body {
         Body::Raw(source) => BodyReader::of_source(source),
         Body::Multipart(form) => form.encode("boundary"),
         _ => return Ok(()),
     };
-    poll_fn(|cx| reader.poll_piece(cx)).await.transpose().map(drop)
+    while poll_fn(|cx| reader.poll_piece(cx)).await.transpose()?.is_some() {}
+    Ok(())
 }
 
 fn failed(failure: Failure) -> TransportError {

@@ -8,9 +8,10 @@ from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import urlsplit
 
+import picobase
 from picobase import File, PicoBaseError
 
-from .http_server import Answer, Sent, Server
+from .http_server import Answer, Server
 from .stage import Stage, outcome, path, testing
 from .urls import EMPTY
 
@@ -24,33 +25,28 @@ def _exp(token: str) -> int:
 
 
 async def headers(stage: Stage, given: Any, _wanted: Any, server: Server) -> Any:
-    key, session, call = given["key"], given["session"] or {}, given.get("call", "ordinary")
+    key, call = given["key"], given.get("call", "ordinary")
+    session: dict[str, Any] = given["session"] or {}
     # Asked whether the session lives, the server says no, where nothing else is looked at.
     server.begin(lambda sent: Answer(401, b"{}") if sent.target.endswith("/auth-refresh") else Answer(200, PAGE))
     clock = testing.Clock(START, browser=not given["server_side"])
     client = stage.client(server.url, key, clock=clock, accept_language=given.get("accept_language"))
     state = session.get("state")
     if session:
-        await client.auth.set_session({"token": session["token"], "record": {"id": "u1"}})
+        await client.auth.set_session(picobase.Session(session["token"], {"id": "u1"}))
     if state in ("expired", "ended"):
         clock.set(_exp(session["token"]) * 1000)
     if state == "ended":
         await outcome(client.collection("posts").get_list())
         server.requests.clear()
     own = given.get("user_headers")
-    answer = await outcome(
-        client.health(headers=own) if call == "open" else client.collection("posts").get_list(headers=own)
-    )
+    answer = await outcome(client.health(headers=own) if call == "open" else client.collection("posts").get_list(headers=own))
     if not server.requests:
         raise answer
     [sent] = server.requests
     asks = sent.target.endswith("/auth-refresh")
     assert asks == (state == "expired" and call != "open"), f"{sent.target} was sent"
-    found = {
-        name: sent.headers[name]
-        for name in ("accept-language", "authorization", "x-picobase-key")
-        if name in sent.headers
-    }
+    found = {name: sent.headers[name] for name in ("accept-language", "authorization", "x-picobase-key") if name in sent.headers}
     if asks and call != "question":
         # The call itself waits and has sent nothing: only the question carries the expired token.
         assert found.pop("authorization") == session["token"]
@@ -64,8 +60,11 @@ async def redirects(stage: Stage, given: Any, _wanted: Any, server: Server) -> A
     fields = {} if location is None else {"Location": location}
     if location is not None and not location.isprintable():
         # No such field comes over a real connection.
-        script = testing.Script(lambda sent: sent.answer(status, "", list(fields.items())))
-        return await stage.client(given["base"], script=script).health()
+        script = testing.Script()
+        call = stage.begin(outcome(stage.client(given["base"], script=script).health()))
+        await stage.rest()
+        script.requests[0].answer(status, "", list(fields.items()))
+        raise await call
     server.begin(lambda _: Answer(status, b"", fields))
     return await stage.client(server.url).health()
 
@@ -79,7 +78,7 @@ async def errors(stage: Stage, given: Any, wanted: Any, server: Server) -> Any:
     server.begin(lambda _: answer)
     clock = testing.Clock(given.get("now", 0))
     client = stage.client(server.url, clock=clock, max_retries=0)
-    url = urlsplit(call["url"])
+    url = urlsplit(str(call["url"]))
     came = await outcome(_call(client, given, url.path, url.query))
     if not isinstance(came, PicoBaseError):
         if isinstance(came, Exception):
@@ -91,7 +90,7 @@ async def errors(stage: Stage, given: Any, wanted: Any, server: Server) -> Any:
 def _call(client: Any, given: Any, path: str, query: str) -> Awaitable[Any]:
     """A call that expects such an answer, on that URL where there is one."""
     endpoint, method = given["endpoint"], given["call"]["method"]
-    _, _, _, collection, *_, last = path.split("/")
+    parts = path.split("/")
     posts = client.collection("posts")
     if given["status"] == 503:
         # Of a stream that was taken nothing can be sent again, so that one answer stands where others would be waited for.
@@ -104,11 +103,14 @@ def _call(client: Any, given: Any, path: str, query: str) -> Awaitable[Any]:
             batch.collection("posts").create({"title": "a"})
         awaited = batch.send()
     elif endpoint == "empty":
-        awaited = client.collection(collection).delete(last)
+        awaited = client.collection(parts[3]).delete(parts[-1])
     elif method == "POST":
-        awaited = client.collection(collection).create({"title": "a"})
+        awaited = client.collection(parts[3]).create({"title": "a"})
     elif method == "PATCH":
         awaited = client.settings.update({})
+    elif not given["body"]:
+        # To `send` nothing is an answer too.
+        awaited = posts.get_list()
     else:
         awaited = client.send(f"{path}?{query}" if query else path, method=method)
     return awaited
@@ -150,9 +152,7 @@ async def retry_policy(stage: Stage, given: Any, _wanted: Any, _server: Server) 
     clock = testing.Clock(START, timers=True)
     script = testing.Script(takes=given["bytes_taken"])
     client = stage.client("https://h", clock=clock, script=script)
-    has_body = given["method"] not in ("GET", "HEAD", "DELETE")
-    body = None if not has_body else b"abc" if given["replayable"] else iter([b"abc"])
-    stage.begin(outcome(client.send("/api/one", method=given["method"], body=body, safe=given["safe"])))
+    stage.begin(outcome(_repeated(client, given)))
     await stage.rest()
     [first] = script.requests
     if kind == "status":
@@ -161,18 +161,26 @@ async def retry_policy(stage: Stage, given: Any, _wanted: Any, _server: Server) 
         first.fail(kind)
     await stage.rest()
     # Another call tells whether the gate is closed: it then waits, and does not go out at once.
-    stage.begin(outcome(client.send("/api/two")))
+    stage.begin(outcome(client.send("/api/other")))
     await stage.rest()
-    gate = "none" if any(path(sent.url) == "/api/two" for sent in script.requests) else "close"
+    gate = "none" if any(path(sent.url) == "/api/other" for sent in script.requests) else "close"
     for _ in range(4):
         await stage.go_to(clock, clock.now + 300)
         # Whoever asks whether the instance is awake is told that it is.
         for sent in script.requests:
-            if path(sent.url) != "/api/one" and sent.waits:
+            if sent.url != first.url and sent.waits:
                 sent.answer(200, "{}")
     await stage.go_to(clock, clock.now + 1000)
-    again = sum(path(sent.url) == "/api/one" for sent in script.requests) > 1
+    again = sum((sent.method, sent.url) == (first.method, first.url) for sent in script.requests) > 1
     return {"retry": again, "gate": gate}
 
 
-__all__ = ["Sent", "errors", "headers", "redirects", "retry_policy"]
+def _repeated(client: Any, given: Any) -> Awaitable[Any]:
+    """A call that may be repeated or not. What cannot be sent twice is a file from an iterator."""
+    method, safe = given["method"], given["safe"]
+    if given["replayable"]:
+        body = None if method in ("GET", "HEAD", "DELETE") else b"abc"
+        return client.send("/api/one", method=method, body=body, safe=safe)
+    assert method == "POST"
+    file = File(iter([b"abc"]), filename="abc")
+    return client.collection("posts").create({"file": file}, safe_retry=safe)

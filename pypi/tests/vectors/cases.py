@@ -61,8 +61,15 @@ def _wrong_error(wanted: dict[str, Any], error: PicoBaseError) -> str:
 
 def same(a: Any, b: Any) -> bool:
     """Equal as JSON values: `1` is `1.0` but not `True`, and the order of keys means nothing."""
-    if isinstance(a, list):
-        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(same(value, b[key]) for key, value in a.items())
-    return isinstance(a, bool) is isinstance(b, bool) and bool(a == b)
+    kind: type[Any] = type(a)
+    if kind is not type(b) and not (_is_number(a) and _is_number(b)):
+        return False
+    if kind is list:
+        return len(a) == len(b) and all(map(same, a, b))
+    if kind is dict:
+        return a.keys() == b.keys() and all(same(value, b[key]) for key, value in a.items())
+    return bool(a == b)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

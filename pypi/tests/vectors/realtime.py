@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
-
-from support.awaited import awaited, plain
 
 import picobase
 from picobase import Lagged, Message, PicoBaseError, RecordEvent, Resync
+from support.awaited import awaited, plain
 
 from .http_server import Server
 from .stage import Stage, compact, outcome, testing
@@ -166,12 +166,11 @@ class Listener:
         """Subscribes, which blocks, and keeps what can be closed meanwhile."""
         realtime = client.realtime
 
-        class Native:
-            def subscribe(native, *args: Any) -> Any:  # noqa: N805  (`self` is the listener)
-                self._subscription = realtime._native.subscribe(*args)
-                return self._subscription
+        def subscribe(*args: Any) -> Any:
+            self._subscription = realtime._native.subscribe(*args)
+            return self._subscription
 
-        return awaited(type(realtime)(Native()).subscribe(topic, **options))
+        return awaited(type(realtime)(SimpleNamespace(subscribe=subscribe)).subscribe(topic, **options))
 
     def read(self) -> None:
         self._stage.begin(self._read())
@@ -199,10 +198,11 @@ class Listener:
         return {"subscribed": self._subscribed, "got": self._got}
 
 
-def _told(event: Any) -> Any:
+def _told(event: RecordEvent[Any] | Message | Resync | Lagged) -> Any:
     match event:
-        case RecordEvent(action, record, origin, topic, id):
-            return {"action": action, "id": id, "origin": origin, "topic": topic, "record": record}
+        case RecordEvent():
+            parts = ("action", "id", "origin", "topic", "record")
+            return {name: getattr(event, name) for name in parts}
         case Message(topic, data):
             return {"topic": topic, "data": data}
         case Resync(reason):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from support.awaited import plain
-
 import picobase
+from support.awaited import plain
 
 from .http_server import Server
 from .stage import Stage, outcome, path, testing
 from .urls import EMPTY
 
-HEALTHY = {"code": 200, "message": "API is healthy.", "data": {}}
+HEALTHY: dict[str, Any] = {"code": 200, "message": "API is healthy.", "data": {}}
 
 
 async def session_life(stage: Stage, given: Any, wanted: Any, _server: Server) -> Any:
@@ -50,9 +50,9 @@ class Life:
             case "listen":
                 self._listen()
             case "call":
-                self._call(lambda n: client.collection("posts").get_list(1, 30, headers={"X-Call": n}))
+                self._call(client.collection("posts").get_list, 1, 30)
             case "health":
-                self._call(lambda n: client.health(headers={"X-Call": n}))
+                self._call(client.health)
             case "refresh_answer":
                 self._answer_refresh(step)
             case "sign_in":
@@ -102,13 +102,13 @@ class Life:
             self._answers.append((answer[0], answer[1]))
         self._works.append(self._stage.begin(work))
 
-    def _call(self, make: Any) -> None:
+    def _call(self, make: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """A call whose outcome is asked for."""
         n = len(self._calls)
         self._calls.append("still waiting")
 
         async def call() -> None:
-            error = await outcome(make(str(n)))
+            error = await outcome(make(*args, headers={"X-Call": str(n)}))
             if isinstance(error, Exception):
                 self._calls[n] = {"error": getattr(error, "kind", repr(error))}
 
@@ -143,7 +143,9 @@ class Life:
             assert work.done(), "it still waits"
             work.result()
         paths = [path(sent.url).split("/")[3] for sent in self._refreshes]
-        allowed = [*(wanted.get("refresh_collections") or []), *([None] * len(paths))]
+        # The name or the id: either may stand in the path.
+        told: list[list[str]] = wanted.get("refresh_collections") or []
+        allowed = [*told, *([""] for _ in paths)]
         stored = self._store.text and json.loads(self._store.text)
         session = self._client.auth.session
         return {
@@ -151,9 +153,7 @@ class Life:
             "late_events": self._events[1] if len(self._events) > 1 else None,
             "calls": self._calls,
             "refreshes": [self._named(dict(sent.headers)["Authorization"]) for sent in self._refreshes],
-            "refresh_collections": [
-                names if name in (names or []) else [name] for name, names in zip(paths, allowed, strict=False)
-            ],
+            "refresh_collections": [names if name in names else [name] for name, names in zip(paths, allowed, strict=False)],
             "stored": stored and self._names[stored["token"]],
             "user": session and session.record,
         }
@@ -178,15 +178,16 @@ def cookies(given: Any, wanted: Any) -> Any:
     if "cookie_header" in given:
         named = {"name": given["name"]} if "name" in given else {}
         session = picobase.Session.from_cookies(given["cookie_header"], **named)
-        return {"session": session and {"token": session.token, "record": session.record}}
+        # A record that is not known is an empty dict.
+        return {"session": session and {"token": session.token, "record": session.record or None}}
     made = _exported(given["session"], given.get("existing", []), given.get("options", {}))
-    shown = []
+    shown: list[Any] = []
     for n, cookie in enumerate(made):
         assert len(cookie.encode()) <= 4096, cookie
         pair, *attributes = cookie.split("; ")
         name, _, value = pair.partition("=")
         # Attributes are a set.
-        right = wanted["cookies"][n]["attributes"] if n < len(wanted["cookies"]) else []
+        right: list[str] = wanted["cookies"][n]["attributes"] if n < len(wanted["cookies"]) else []
         attributes = right if sorted(right) == sorted(attributes) else attributes
         shown.append({"name": name, "value": value, "attributes": attributes})
     return {"cookies": shown}

@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from support.awaited import awaited
-
 from picobase import AsyncClient, Client, _native
+from support.awaited import awaited
 
 testing: Any = getattr(_native, "testing", None)
 T = TypeVar("T")
@@ -27,7 +26,7 @@ class Threads(ThreadPoolExecutor):
         def run() -> None:
             try:
                 result = work(*args, **named)
-            except BaseException as error:  # noqa: BLE001  (it is the caller's)
+            except BaseException as error:  # It is the caller's.
                 future.set_exception(error)
             else:
                 future.set_result(result)
@@ -48,9 +47,7 @@ class Stage:
         self._tasks: list[asyncio.Task[Any]] = []
         asyncio.get_running_loop().set_default_executor(Threads())
 
-    def client(
-        self, url: str, api_key: str | None = None, *, clock: Any = None, script: Any = None, **options: Any
-    ) -> Any:
+    def client(self, url: str, api_key: str | None = None, *, clock: Any = None, script: Any = None, **options: Any) -> Any:
         """A client that lives by the clock, and sends to the script, if there is one."""
         if clock is not None or script is not None:
             testing.stage(clock or testing.Clock(0), script)
@@ -71,10 +68,13 @@ class Stage:
 
     async def rest(self) -> None:
         """Until nothing more happens without the clock, an answer or a new step."""
-        for _ in range(3):
-            for _ in range(3):
-                await asyncio.sleep(0)
+        loop: Any = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(0)
             testing.rest()
+            # The threads sleep; what they have left to the loop is in its queue.
+            if not loop._ready:
+                return
 
     async def go_to(self, clock: Any, now: int) -> None:
         """Time passes, timer by timer; after each the client works until it rests."""
@@ -88,19 +88,19 @@ class Stage:
         """Ends what still goes on; fails where something has failed that nobody has asked for."""
         for task in self._tasks:
             task.cancel()
-        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for client in self._clients:
             await client.close()
-        for came in ended:
-            if isinstance(came, Exception):
-                raise came
+        for task in self._tasks:
+            if not task.cancelled() and (failed := task.exception()):
+                raise failed
 
 
 async def outcome(call: Awaitable[Any]) -> Any:
     """What a call answers, or its exception."""
     try:
         return await call
-    except Exception as error:  # noqa: BLE001  (the case says which one it must be)
+    except Exception as error:  # The case says which one it must be.
         return error
 
 

@@ -96,7 +96,7 @@ async def test_client(topic: str, case: Any, kind: str, server: Server) -> None:
     server.begin(server.answers_nothing)
     try:
         came = await CLIENTS[topic](stage, case["in"], case.get("out"), server)
-    except Exception as error:  # noqa: BLE001  (the case says which one it must be)
+    except Exception as error:  # The case says which one it must be.
         came = error
     finally:
         await stage.end()
@@ -107,6 +107,6 @@ async def test_client(topic: str, case: Any, kind: str, server: Server) -> None:
 def test_function(topic: str, case: Any) -> None:
     try:
         came = FUNCTIONS[topic](case["in"], case.get("out"))
-    except Exception as error:  # noqa: BLE001  (the case says which one it must be)
+    except Exception as error:  # The case says which one it must be.
         came = error
     _hold(case, came)

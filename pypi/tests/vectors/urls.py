@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from .cases import same
 from .http_server import Server
 from .stage import Stage, path, testing
 
-EMPTY = {"page": 1, "perPage": 30, "totalItems": 0, "totalPages": 0, "items": []}
+EMPTY: dict[str, Any] = {"page": 1, "perPage": 30, "totalItems": 0, "totalPages": 0, "items": []}
 
 
 def pure(topic: str, given: Any) -> Any:
@@ -28,7 +29,11 @@ def pure(topic: str, given: Any) -> Any:
 
 def answering() -> Any:
     """A script whose every answer is an empty page."""
-    return testing.Script(lambda sent: sent.answer(200, json.dumps(EMPTY)))
+
+    def answer(sent: Any) -> None:
+        sent.answer(200, json.dumps(EMPTY))
+
+    return testing.Script(answer)
 
 
 async def base_url(stage: Stage, given: Any, _wanted: Any, _server: Server) -> Any:
@@ -36,10 +41,10 @@ async def base_url(stage: Stage, given: Any, _wanted: Any, _server: Server) -> A
     client = stage.client(given["url"], script=script)
     base = client.url
     await client.send(given.get("path", "/api/health"))
-    scheme, host, *_ = urlsplit(base)
+    address = urlsplit(str(base))
     return {
         "base": base,
-        "origin": f"{scheme}://{host}",
+        "origin": f"{address.scheme}://{address.netloc}",
         "joined": script.requests[-1].url if "path" in given else None,
     }
 
@@ -58,11 +63,9 @@ async def path_of(stage: Stage, given: Any, wanted: Any, _server: Server) -> Any
         "/api/health": lambda: client.health(),
         "/api/collections/{c}/truncate": lambda: client.collections.truncate(p["c"]),
     }
-    try:
+    # An answer that a call does not like tells nothing about its path.
+    with suppress(DecodeError):
         await calls[given["template"]]()
-    except DecodeError:
-        # An answer that a call does not like tells nothing about its path.
-        pass
     return {"path": path(script.requests[-1].url)}
 
 
@@ -83,9 +86,7 @@ def _date(ms: int) -> datetime:
     for hours in (0, -1, 1):
         zone = timezone(timedelta(hours=hours))
         try:
-            local = (epoch.replace(tzinfo=None) + timedelta(hours=hours) + timedelta(milliseconds=ms)).replace(
-                tzinfo=zone
-            )
+            local = (epoch.replace(tzinfo=None) + timedelta(hours=hours) + timedelta(milliseconds=ms)).replace(tzinfo=zone)
         except OverflowError:
             continue
         return local
@@ -103,9 +104,10 @@ async def query(stage: Stage, given: Any, _wanted: Any, server: Server) -> Any:
     return {"query": server.requests[-1].target.partition("?")[2]}
 
 
-async def filter(stage: Stage, given: Any, _wanted: Any, _server: Server) -> Any:  # noqa: A001  (the topic's name)
+async def filter(stage: Stage, given: Any, _wanted: Any, _server: Server) -> Any:
     version = {"new": "0.39.9", "old": "0.39.8"}[given["server"]]
-    params = {name: value(one) for name, one in (given["params"] or {}).items()}
+    asked: dict[str, Any] = given["params"] or {}
+    params = {name: value(one) for name, one in asked.items()}
     client = stage.client("https://h", server_version=version)
     made = client.filter(given["template"], params)
     if given["server"] == "new":
@@ -115,5 +117,5 @@ async def filter(stage: Stage, given: Any, _wanted: Any, _server: Server) -> Any
 
 async def file_urls(stage: Stage, given: Any, _wanted: Any, _server: Server) -> Any:
     client = stage.client(given["base"], "pbk_abc123")
-    options = {name: given[name] for name in ("thumb", "download", "token") if name in given}
-    return {"url": client.files.url(given["record"], given["filename"], **options)}
+    options = {name: given[name] for name in ("thumb", "token") if name in given}
+    return {"url": client.files.url(given["record"], given["filename"], download=bool(given.get("download")), **options)}

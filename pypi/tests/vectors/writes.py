@@ -27,7 +27,8 @@ class _Again(str):
 
 def _with_files(body: Any, files: list[Any] | None) -> Any:
     """A body with its files in their fields, in order."""
-    whole, last, key = dict(body or {}), None, None
+    whole: dict[str, Any] = dict(body or {})
+    last, key = None, ""
     for given in files or []:
         field = given["field"]
         if field != last:
@@ -39,14 +40,15 @@ def _with_files(body: Any, files: list[Any] | None) -> Any:
 
 
 def _holds_files(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(item, File) for item in value)
+    items: list[Any] = value or []
+    return any(isinstance(item, File) for item in items)
 
 
 def _parts(sent: Sent) -> list[tuple[str, str | None, bytes]]:
     """The Content-Disposition, the type and the content of each part, byte for byte."""
     found = re.search(r'boundary="?([^";]+)', sent.headers["content-type"])
     assert found
-    parts = []
+    parts: list[tuple[str, str | None, bytes]] = []
     for part in sent.body.split(b"--" + found[1].encode())[1:-1]:
         head, _, content = part.partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
@@ -122,7 +124,7 @@ async def batch(stage: Stage, given: Any, _wanted: Any, server: Server) -> Any:
 
 def _batch_answer(sent: Sent) -> Answer:
     assert (sent.method, sent.target) == ("POST", "/api/batch")
-    results = [{"status": 200, "body": {}} for _ in _payload(sent)["requests"]]
+    results: list[Any] = [{"status": 200, "body": {}} for _ in _payload(sent)["requests"]]
     return Answer(200, json.dumps(results).encode())
 
 

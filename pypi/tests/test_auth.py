@@ -13,10 +13,10 @@ import weakref
 from typing import Any
 
 import pytest
-from support.world import World, failure, unique, until
 
 from picobase import AsyncClient, Client, ConfigurationError, MfaRequiredError, OtpRequest, Session
 from picobase.stores import MemoryStore
+from support.world import World, failure, unique, until
 
 
 def address(word: str) -> str:
@@ -396,15 +396,15 @@ async def test_secrets_are_in_nothing_that_is_printed(world: World, caplog: pyte
     users, token = client.collection("users"), session.token
     start = await client.auth.begin_oauth2("oidc", "http://127.0.0.1:9/callback")
     shown: list[Any] = [client, client.auth, users, users.auth, session, [session], {"session": session}, start]
-    for call in [
+    calls = [
         client.auth.sign_in(email, SECRET + SECRET),
         client.auth.confirm_password_reset(SECRET, SECRET),
         client.auth.sign_in_with_otp("otp", SECRET, query={"token": SECRET}, headers={"X-Secret": KEY}),
         client.auth.finish_oauth2(SECRET, start.state),
         client.auth.finish_oauth2(SECRET, "other"),
         users.update("x", {"password": SECRET}, query={"token": SECRET, "password": SECRET}),
-    ]:
-        shown.append(await failure(call))
+    ]
+    shown += [await failure(call) for call in calls]
     body = {"status": 400, "message": "no", "data": {}, "token": token}
     proxy.respond(400, path_contains="/records", action={"body": body})
     shown.append(await failure(users.create({"email": email, "password": SECRET})))

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from support.world import World
-from test_sessions import token_of
 
 from picobase import Session
+from support.world import World
+from test_sessions import token_of
 
 TOKEN = token_of(id="u1", type="auth", exp=1_900_000_000)
 

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from support.world import World, failure, unique, until
 
 from picobase import OAuth2Provider, Session, TimeoutError
+from support.world import World, failure, unique, until
 
 REDIRECT = "http://127.0.0.1:9/callback"
 

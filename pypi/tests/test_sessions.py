@@ -18,11 +18,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from support.kit import Proxy
-from support.world import World, failure, unique, until
 
 from picobase import AsyncClient, Client, Session
 from picobase.stores import MemoryStore
+from support.kit import Proxy
+from support.world import World, failure, unique, until
 
 
 async def shortlived(world: World, client: Any) -> str:

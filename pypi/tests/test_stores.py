@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.world import World, failure, until
 
 from picobase import AsyncClient, Client, ConfigurationError, Session, StorageError
 from picobase.stores import FileStore, MemoryStore
+from support.world import World, failure, until
 
 ALICE = "alice@example.com"
 

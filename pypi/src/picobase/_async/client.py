@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .._errors import PicoBaseError
     from .._events import RealtimeOptions
     from .._hooks import CallReport, InstanceState, OutgoingCall
+    from .._native import Native
     from .._types import CallOptions
     from ..stores import AsyncStore
     from .files import AsyncFiles
@@ -124,7 +125,7 @@ class AsyncClient:
         self._listeners = set()
 
     @staticmethod
-    def _of(native: _native.Native) -> AsyncClient:
+    def _of(native: Native) -> AsyncClient:
         client = object.__new__(AsyncClient)
         client._native = native
         client._listeners = set()

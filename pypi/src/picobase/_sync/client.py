@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .._errors import PicoBaseError
     from .._events import RealtimeOptions
     from .._hooks import CallReport, InstanceState, OutgoingCall
+    from .._native import Native
     from .._types import CallOptions
     from ..stores import Store
     from .files import Files
@@ -112,7 +113,7 @@ class Client:
         self._listeners = set()
 
     @staticmethod
-    def _of(native: _native.Native) -> Client:
+    def _of(native: Native) -> Client:
         client = object.__new__(Client)
         client._native = native
         client._listeners = set()

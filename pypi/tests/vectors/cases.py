@@ -61,7 +61,7 @@ def _wrong_error(wanted: dict[str, Any], error: PicoBaseError) -> str:
 
 def same(a: Any, b: Any) -> bool:
     """Equal as JSON values: `1` is `1.0` but not `True`, and the order of keys means nothing."""
-    kind: type[Any] = type(a)
+    kind: object = type(a)
     if kind is not type(b) and not (_is_number(a) and _is_number(b)):
         return False
     if kind is list:

@@ -7,7 +7,7 @@ use super::Interpreter;
 use super::environment::Environment;
 use super::wheels::{self, Wheels};
 use crate::project::Project;
-use crate::steps::{Steps, Stop};
+use crate::steps::{Done, Steps, Stop};
 use crate::tools::MATURIN;
 use crate::{capabilities, run};
 
@@ -23,6 +23,7 @@ const CHECKS: [(&str, &[&str]); 7] = [
     ("code in documents", &["python", "tools/check_docs.py"]),
 ];
 
+/// Makes every check, also after one has failed: a person wants to see all of them at once.
 pub(super) fn run(
     project: &Project,
     steps: &mut Steps,
@@ -32,20 +33,25 @@ pub(super) fn run(
     let environment = steps.run("tools for checks", || {
         Environment::with(project, interpreter, "check", "check", wheels.of(interpreter.line)?)
     })?;
+    let folder = project.root.join("pypi");
     for (name, words) in CHECKS {
         let Some((program, args)) = words.split_first() else { continue };
-        steps.run(name, || {
-            let mut command = environment.command(program);
-            run::run(command.args(args).current_dir(project.root.join("pypi")))
-        })?;
+        steps.attempt(name, || {
+            run::run(environment.command(program).args(*args).current_dir(&folder))?;
+            Ok(Done::Passed)
+        });
     }
-    steps.run("capabilities, Python", || capabilities::check_python(project, &mut environment.command("python")))?;
-    steps.run("stub of the module", || {
+    steps.attempt("capabilities, Python", || {
+        capabilities::check_python(project, &mut environment.command("python"))?;
+        Ok(Done::Passed)
+    });
+    steps.attempt("stub of the module", || {
         let made = wheels::stub(project, interpreter)?;
         let mut command = environment.command("python");
-        command.arg("tools/stub.py").arg(made).arg("--check").current_dir(project.root.join("pypi"));
-        run::run(&mut command)
-    })
+        run::run(command.arg("tools/stub.py").arg(made).arg("--check").current_dir(&folder))?;
+        Ok(Done::Passed)
+    });
+    Ok(())
 }
 
 /// Fails where the package would bring others along, is built by another maturin than `cargo xtask` has, or has another licence

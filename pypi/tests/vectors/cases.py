@@ -61,8 +61,8 @@ def _wrong_error(wanted: dict[str, Any], error: PicoBaseError) -> str:
 
 def same(a: Any, b: Any) -> bool:
     """Equal as JSON values: `1` is `1.0` but not `True`, and the order of keys means nothing."""
-    kind: object = type(a)
-    if kind is not type(b) and not (_is_number(a) and _is_number(b)):
+    kind = a.__class__
+    if kind is not b.__class__ and not (_is_number(a) and _is_number(b)):
         return False
     if kind is list:
         return len(a) == len(b) and all(map(same, a, b))

@@ -37,7 +37,7 @@ pub(super) fn run(
     for (name, words) in CHECKS {
         let Some((program, args)) = words.split_first() else { continue };
         steps.attempt(name, || {
-            run::run(environment.command(program).args(*args).current_dir(&folder))?;
+            run::run(environment.command(program).args(args).current_dir(&folder))?;
             Ok(Done::Passed)
         });
     }

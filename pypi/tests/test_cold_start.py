@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
 import pytest
-from support.world import World, failure, unique, until
 
 from picobase import InstanceUnavailableError
+from support.world import World, failure, unique, until
 
 STALL = {"path_prefix": "/api/", "action": {"type": "stall"}}
 # Far more than a slow machine needs, far less than what would end without the deadline.
@@ -32,10 +33,9 @@ def probes(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("headers", "most"), [({"Retry-After": "1"}, 4), ({}, 12)], ids=["Retry-After", "without"])
-async def test_thirty_calls_wait_for_one_probe_and_creates_happen_once(
-    world: World, headers: dict[str, str], most: int
-) -> None:
-    proxy, states = world.proxy(), []
+async def test_thirty_calls_wait_for_one_probe_and_creates_happen_once(world: World, headers: dict[str, str], most: int) -> None:
+    proxy = world.proxy()
+    states: list[str] = []
     client = world.client(proxy.url)
     client.on_state(states.append)
     posts, title = client.collection("posts"), unique("thirty")
@@ -54,14 +54,15 @@ async def test_thirty_calls_wait_for_one_probe_and_creates_happen_once(
     await until(lambda: states == ["starting", "ready"])
     asked = probes(proxy.requests())
     assert 0 < len(asked) <= most
-    for before, after in zip(asked, asked[1:], strict=False):
+    for before, after in itertools.pairwise(asked):
         assert after["started_ms"] >= before["ended_ms"]
     made = await posts.get_list(1, 100, filter=f"title = '{title}'")
     assert sorted(post["n"] for post in made) == list(range(1, 30, 2))
 
 
 async def test_it_does_not_wake_up(world: World) -> None:
-    proxy, states = world.proxy(), []
+    proxy = world.proxy()
+    states: list[str] = []
     proxy.faults({"path_prefix": "/api/", "action": {"type": "respond", "status": 503}})
     client = world.client(proxy.url, cold_start_timeout=2, on_state=states.append)
     error = await failure(client.collection("posts").get_list(), "InstanceUnavailable")
@@ -98,7 +99,8 @@ async def test_the_default_deadline_is_outlasted_and_an_explicit_one_holds(world
 
 
 async def test_health_passes_the_gate_and_opens_it(world: World) -> None:
-    proxy, states = world.proxy(), []
+    proxy = world.proxy()
+    states: list[str] = []
     action = {"type": "respond", "status": 503, "headers": {"Retry-After": "20"}}
     proxy.faults({"path_prefix": "/api/collections", "times": 1, "action": action})
     client = world.client(proxy.url, on_state=states.append)
@@ -111,7 +113,8 @@ async def test_health_passes_the_gate_and_opens_it(world: World) -> None:
 
 
 async def test_a_family_shares_the_gate(world: World) -> None:
-    proxy, states = world.proxy(), []
+    proxy = world.proxy()
+    states: list[str] = []
     proxy.faults(asleep(1500, {"Retry-After": "1"}))
     client = world.client(proxy.url)
     client.on_state(states.append)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.world import World, failure, unique
 
 import picobase
 from picobase import AsyncClient, Client, ConfigurationError
+from support.programs import environment
+from support.world import World, failure, unique
 
 
 async def test_an_address_that_is_none_says_how_to_write_it(world: World) -> None:
@@ -43,9 +46,7 @@ def test_the_environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [entry["headers"]["x-picobase-key"] for entry in proxy.requests()] == ["pbk_env", "pbk_own"]
 
 
-async def test_without_an_address_a_call_says_so_and_one_can_be_set(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_an_address_a_call_says_so_and_one_can_be_set(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PICOBASE_URL", raising=False)
     made: Any = Client if world.is_sync else AsyncClient
     from support.awaited import awaited
@@ -103,7 +104,7 @@ async def test_wrong_options_are_told_at_once(world: World) -> None:
         with pytest.raises(wrong):
             world.client(**options)
     with pytest.raises(TypeError):
-        world.client(5)
+        world.client(5)  # type: ignore[arg-type]
 
 
 async def test_a_timeout_is_the_builtin_one_too(world: World) -> None:
@@ -191,3 +192,35 @@ async def test_a_broken_connection_is_a_network_error_and_a_write_is_sent_once(w
     error = await failure(posts.get_list(), "Network")
     assert (error.status, error.attempts) == (0, 2)
     assert (await failure(posts.create({"title": "x"}), "Network")).attempts == 1
+
+
+def test_every_name_is_there_and_none_is_imported_before_it_is_asked_for() -> None:
+    import ast
+    import inspect
+    from pathlib import Path
+
+    for name in picobase.__all__:
+        assert getattr(picobase, name).__class__ is not None, name
+    assert set(picobase.__all__) <= set(dir(picobase))
+    assert picobase.stores.MemoryStore.__name__ == "MemoryStore"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = picobase.nothing
+    # What type checkers are told is what is there.
+    tree = ast.parse(Path(inspect.getfile(picobase)).read_text(encoding="utf-8"))
+    told = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert told - {"Any", "import_module", "stores"} == set(picobase.__all__)
+    places = [name for names in picobase._PLACES.values() for name in names.split()]
+    assert sorted(places) == sorted(picobase.__all__)
+
+
+def test_a_blocking_client_imports_little(world: World) -> None:
+    code = (
+        "import sys; before = set(sys.modules); import picobase\n"
+        "picobase.Client(sys.argv[1]).collection('posts').get_list(1, 1)\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    command = [sys.executable, "-c", code, world.kit.url]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True, env=environment()).stdout.split()
+    heavy = {"asyncio", "dataclasses", "inspect", "logging", "pathlib", "decimal", "threading", "typing_extensions"}
+    assert not heavy & set(loaded)
+    assert not [name for name in loaded if name.startswith("picobase._async")]

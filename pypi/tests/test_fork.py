@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.kit import Testkit
 from support.programs import environment, run
 
@@ -279,7 +280,8 @@ def test_gunicorn_with_preload(kit: Testkit, tmp_path: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, "-m", "gunicorn", "--preload", "-w", "3", "-b", f"127.0.0.1:{port}", "--chdir", folder, "served:app"]
+        command = [sys.executable, "-m", "gunicorn", "--preload", "-w", "3", "-b", f"127.0.0.1:{port}"]
+        command += ["--chdir", folder, "served:app"]
         server = subprocess.Popen(command, env={**os.environ, "URL": URL}, stderr=subprocess.PIPE, text=True)
         try:
             answers = set()
@@ -302,4 +304,3 @@ def test_gunicorn_with_preload(kit: Testkit, tmp_path: Path) -> None:
         f"{tmp_path}",
     )
     assert done.stdout == ""
-

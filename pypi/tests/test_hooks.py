@@ -11,16 +11,18 @@ import weakref
 from typing import Any
 
 import pytest
-from support.kit import Testkit
-from support.world import World, failure, until
 
 from picobase import AsyncClient, CallReport, Client, ConfigurationError, NotFoundError, OutgoingCall
+from support.kit import Testkit
+from support.world import World, failure, until
 
 REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
 
 
 async def test_headers_and_query_can_be_set_and_a_report_comes(world: World) -> None:
-    proxy, calls, reports = world.proxy(), [], []
+    proxy = world.proxy()
+    calls: list[Any] = []
+    reports: list[Any] = []
 
     def before(call: OutgoingCall) -> None:
         calls.append((call.endpoint, call.method, dict(call.headers)))
@@ -47,7 +49,8 @@ async def test_headers_and_query_can_be_set_and_a_report_comes(world: World) -> 
 
 
 async def test_a_report_tells_failures_and_retries(world: World) -> None:
-    proxy, reports = world.proxy(), []
+    proxy = world.proxy()
+    reports: list[Any] = []
     client = world.client(proxy.url, after_call=reports.append)
     await failure(client.collection("posts").get_one("missing"), "NotFound")
     proxy.respond(503, path_prefix="/api/", action={"headers": {"Retry-After": "1"}})
@@ -63,7 +66,8 @@ async def test_a_report_tells_failures_and_retries(world: World) -> None:
 
 
 async def test_a_report_tells_of_a_cancelled_call(kit: Testkit) -> None:
-    proxy, reports = kit.proxy(), []
+    proxy = kit.proxy()
+    reports: list[Any] = []
     proxy.faults({"path_prefix": "/api/", "action": {"type": "stall"}})
     async with AsyncClient(proxy.url, after_call=reports.append) as client:
         call = asyncio.ensure_future(client.collection("posts").get_one("missing"))
@@ -161,7 +165,10 @@ def test_a_blocking_call_in_a_hook_is_an_error(world: World) -> None:
 
 
 async def test_states_are_told_until_the_listener_is_removed(world: World) -> None:
-    proxy, option, first, second = world.proxy(), [], [], []
+    proxy = world.proxy()
+    option: list[str] = []
+    first: list[str] = []
+    second: list[str] = []
     client = world.client(proxy.url, on_state=option.append)
     stop = client.on_state(first.append)
     sibling = world.superuser(proxy.url) if not hasattr(client, "with_session") else client.with_session("")
@@ -182,12 +189,16 @@ async def test_states_are_told_until_the_listener_is_removed(world: World) -> No
 
 def test_a_listener_that_knows_its_client_does_not_keep_it(world: World) -> None:
     for made in (Client, AsyncClient):
-        client = made(world.kit.url, after_call=lambda _: None)
+        client: Any = made(world.kit.url, after_call=lambda _: None)
+
+        def knows(_: object, client: Any = client) -> None:
+            client.close()
+
         # The client, its hooks and its listeners know each other.
-        client.on_state(lambda _, client=client: print(client))
-        client.on_storage_error(lambda _, client=client: print(client))
+        client.on_state(knows)
+        client.on_storage_error(knows)
         gone = weakref.ref(client)
-        del client
+        del client, knows
         gc.collect()
         assert gone() is None, made
 

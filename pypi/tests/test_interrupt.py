@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.kit import Proxy, Testkit
-from support.world import until
 
 from picobase import AsyncClient, Client, PicoBaseError
+from support.kit import Proxy, Testkit
+from support.world import until
 
 # A blocking call looks for signals ten times a second; the rest is for a slow machine.
 SOON = 0.3
@@ -79,10 +79,13 @@ def test_ctrl_c_in_a_hook_is_ctrl_c(kit: Testkit) -> None:
     def presses(_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
+    def call(client: Client) -> None:
+        client.collection("posts").get_list(1, 1)
+        time.sleep(1)  # Here at the latest.
+
     for options in ({"before_call": presses}, {"after_call": presses}):
         with Client(kit.url, **options) as client, pytest.raises(KeyboardInterrupt):  # type: ignore[arg-type]
-            client.collection("posts").get_list(1, 1)
-            time.sleep(1)  # Here at the latest.
+            call(client)
 
 
 @pytest.mark.parametrize("fault", [STALL, ASLEEP], ids=["an answer that does not come", "an instance that sleeps"])
@@ -142,9 +145,8 @@ def test_a_call_on_another_thread_hears_no_ctrl_c(proxy: Proxy) -> None:
 
         thread = threading.Thread(target=call)
         thread.start()
+        time.sleep(0.2)
         with pytest.raises(KeyboardInterrupt):
-            while True:
-                time.sleep(0.2)
-                signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         thread.join()
         assert results == [1]

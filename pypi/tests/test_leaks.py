@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from support.kit import Testkit
 from support.loopback import Loopback
 from support.programs import run

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.kit import Testkit
-from support.world import World, failure
 
 from picobase import Client, ConfigurationError
+from support.kit import Testkit
+from support.world import World, failure
 
 
 class Heard(logging.Handler):

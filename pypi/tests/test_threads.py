@@ -9,11 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
+from picobase import AsyncClient, Client
 from support.kit import Proxy, Testkit
 from support.programs import run
-
-from picobase import AsyncClient, Client
 
 ASLEEP = {
     "path_prefix": "/api/",
@@ -60,7 +58,8 @@ def test_32_threads_share_a_client(kit: Testkit) -> None:
 def test_32_threads_wait_at_one_gate(kit: Testkit) -> None:
     proxy = kit.proxy()
     with Client(proxy.url) as client:
-        posts, states = client.collection("posts"), []
+        posts = client.collection("posts")
+        states: list[str] = []
         client.on_state(states.append)
         posts.get_list(1, 1)
         proxy.forget()
@@ -118,6 +117,9 @@ def test_threads_may_close_what_others_use(kit: Testkit) -> None:
 
 
 UVLOOP = """
+    import warnings
+    # Its `install` is deprecated where asyncio has a way of its own.
+    warnings.simplefilter("ignore", DeprecationWarning)
     import uvloop
     async def main():
         assert "uvloop" in type(asyncio.get_running_loop()).__module__
@@ -162,9 +164,8 @@ ANYIO = """
 """
 
 
-@pytest.mark.filterwarnings("default")
 def test_uvloop(kit: Testkit) -> None:
-    run("import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n" + _dedented(UVLOOP), kit.url)
+    run(UVLOOP, kit.url)
 
 
 def test_anyio(kit: Testkit) -> None:
@@ -172,9 +173,3 @@ def test_anyio(kit: Testkit) -> None:
     proxy.faults({"path_prefix": "/api/", "action": {"type": "stall"}})
     run(ANYIO, kit.url, proxy.url)
     proxy.close()
-
-
-def _dedented(code: str) -> str:
-    import textwrap
-
-    return textwrap.dedent(code)

@@ -1,67 +1,69 @@
 """The PicoBase SDK: PocketBase records, auth, files and realtime, on instances that sleep."""
 
-from typing import TYPE_CHECKING, Any
-
-from ._async.auth import AsyncAuth, AsyncAuthChanges
-from ._async.batch import AsyncBatch, AsyncBatchCollection
-from ._async.client import AsyncClient
-from ._async.collection import AsyncCollection
-from ._async.live import AsyncLiveQuery
-from ._async.realtime import AsyncRealtime, AsyncSubscription
-from ._errors import (
-    ConfigurationError,
-    ConflictError,
-    DecodeError,
-    FieldError,
-    ForbiddenError,
-    InstanceUnavailableError,
-    InvalidApiKeyError,
-    MfaRequiredError,
-    NetworkError,
-    NotFoundError,
-    PicoBaseError,
-    RateLimitedError,
-    ServerError,
-    SessionExpiredError,
-    StorageError,
-    TimeoutError,
-    UnauthorizedError,
-    ValidationError,
-)
-from ._events import (
-    Change,
-    Enter,
-    Event,
-    Lagged,
-    Leave,
-    LiveChange,
-    Message,
-    Move,
-    RealtimeOptions,
-    RealtimeState,
-    RecordEvent,
-    Resync,
-    Snapshot,
-    TopicEvent,
-)
-from ._files import File
-from ._filter import filter  # noqa: A004  (the name it has in every SDK)
-from ._hooks import CallReport, OutgoingCall
-from ._session import AuthChange, AuthEvent, CookieOptions, OAuth2Provider, OAuth2Start, OtpRequest, Session
-from ._sync.auth import Auth, AuthChanges
-from ._sync.batch import Batch, BatchCollection
-from ._sync.client import Client
-from ._sync.collection import Collection
-from ._sync.live import LiveQuery
-from ._sync.realtime import Realtime, Subscription
-from ._types import BatchResult, Chunked, ListResult, Many
+# `typing` has its own, and takes as long to import as the rest of this package.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import stores as stores
+    from ._async.auth import AsyncAuth, AsyncAuthChanges
+    from ._async.batch import AsyncBatch, AsyncBatchCollection
+    from ._async.client import AsyncClient
+    from ._async.collection import AsyncCollection
     from ._async.files import AsyncDownload, AsyncFiles
+    from ._async.live import AsyncLiveQuery
+    from ._async.realtime import AsyncRealtime, AsyncSubscription
     from ._async.services import AsyncBackups, AsyncCollections, AsyncCrons, AsyncLogs, AsyncSettings, AsyncSql
+    from ._errors import (
+        ConfigurationError,
+        ConflictError,
+        DecodeError,
+        FieldError,
+        ForbiddenError,
+        InstanceUnavailableError,
+        InvalidApiKeyError,
+        MfaRequiredError,
+        NetworkError,
+        NotFoundError,
+        PicoBaseError,
+        RateLimitedError,
+        ServerError,
+        SessionExpiredError,
+        StorageError,
+        TimeoutError,
+        UnauthorizedError,
+        ValidationError,
+    )
+    from ._events import (
+        Change,
+        Enter,
+        Event,
+        Lagged,
+        Leave,
+        LiveChange,
+        Message,
+        Move,
+        RealtimeOptions,
+        RealtimeState,
+        RecordEvent,
+        Resync,
+        Snapshot,
+        TopicEvent,
+    )
+    from ._files import File
+    from ._filter import filter
+    from ._hooks import CallReport, OutgoingCall
+    from ._session import AuthChange, AuthEvent, CookieOptions, OAuth2Provider, OAuth2Start, OtpRequest, Session
+    from ._sync.auth import Auth, AuthChanges
+    from ._sync.batch import Batch, BatchCollection
+    from ._sync.client import Client
+    from ._sync.collection import Collection
     from ._sync.files import Download, Files
+    from ._sync.live import LiveQuery
+    from ._sync.realtime import Realtime, Subscription
     from ._sync.services import Backups, Collections, Crons, Logs, Settings, Sql
+    from ._types import BatchResult, Chunked, ListResult, Many
 
 __all__ = [
     "AsyncAuth",
@@ -147,17 +149,53 @@ __all__ = [
     "filter",
 ]
 
-# What few programs name is imported when it is named.
-_LATER = {"files": ("Download", "Files"), "services": ("Backups", "Collections", "Crons", "Logs", "Settings", "Sql")}
+# Where the names are. A module is imported when one of its names is asked for: few programs need both clients, and it is
+# the imports that a short program waits for.
+_PLACES = {
+    "_async.auth": "AsyncAuth AsyncAuthChanges",
+    "_async.batch": "AsyncBatch AsyncBatchCollection",
+    "_async.client": "AsyncClient",
+    "_async.collection": "AsyncCollection",
+    "_async.files": "AsyncDownload AsyncFiles",
+    "_async.live": "AsyncLiveQuery",
+    "_async.realtime": "AsyncRealtime AsyncSubscription",
+    "_async.services": "AsyncBackups AsyncCollections AsyncCrons AsyncLogs AsyncSettings AsyncSql",
+    "_errors": """
+        ConfigurationError ConflictError DecodeError FieldError ForbiddenError InstanceUnavailableError
+        InvalidApiKeyError MfaRequiredError NetworkError NotFoundError PicoBaseError RateLimitedError ServerError
+        SessionExpiredError StorageError TimeoutError UnauthorizedError ValidationError
+    """,
+    "_events": """
+        Change Enter Event Lagged Leave LiveChange Message Move RealtimeOptions RealtimeState RecordEvent Resync
+        Snapshot TopicEvent
+    """,
+    "_files": "File",
+    "_filter": "filter",
+    "_hooks": "CallReport OutgoingCall",
+    "_session": "AuthChange AuthEvent CookieOptions OAuth2Provider OAuth2Start OtpRequest Session",
+    "_sync.auth": "Auth AuthChanges",
+    "_sync.batch": "Batch BatchCollection",
+    "_sync.client": "Client",
+    "_sync.collection": "Collection",
+    "_sync.files": "Download Files",
+    "_sync.live": "LiveQuery",
+    "_sync.realtime": "Realtime Subscription",
+    "_sync.services": "Backups Collections Crons Logs Settings Sql",
+    "_types": "BatchResult Chunked ListResult Many",
+}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     from importlib import import_module
 
     if name == "stores":
-        return import_module(f"{__name__}.stores")
-    for module, names in _LATER.items():
-        if name.removeprefix("Async") in names:
-            package = "_async" if name.startswith("Async") else "_sync"
-            return getattr(import_module(f"{__name__}.{package}.{module}"), name)
+        return import_module(".stores", __name__)
+    for module, names in _PLACES.items():
+        if name in names.split():
+            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> "list[str]":
+    return sorted({*globals(), *__all__})

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
-
-    from typing_extensions import Literal, TypeAlias
+    from typing import Literal, TypeAlias
 
     from ._errors import PicoBaseError
 

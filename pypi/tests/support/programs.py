@@ -18,9 +18,7 @@ URL, *ARGS = sys.argv[1:]
 def run(code: str, *arguments: str, seconds: float = 90, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end."""
     command = [sys.executable, "-X", "faulthandler", "-W", "error", "-c", BEGIN + textwrap.dedent(code), *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds, check=False, env={**environment(), **variables}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, env={**environment(), **variables})
     assert done.returncode == 0, f"{done.returncode}: {done.stdout}\n{done.stderr}"
     return done
 

@@ -20,7 +20,7 @@ REDIRECT = "http://127.0.0.1:9/callback"
 class Stay(urllib.request.HTTPRedirectHandler):
     """Follows no redirect: the app is not there, its address is what counts."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
         return None
 
 

@@ -295,9 +295,7 @@ class AsyncAuth:
         """
         await self._native.confirm_email_change(token, password, options)
 
-    async def impersonate(
-        self, id: str, duration: float | timedelta | None = None, **options: Unpack[CallOptions]
-    ) -> AsyncClient:
+    async def impersonate(self, id: str, duration: float | timedelta | None = None, **options: Unpack[CallOptions]) -> AsyncClient:
         """A client that is signed in as another user, for superusers. Its token cannot be refreshed.
 
         ```python

@@ -293,9 +293,7 @@ class Auth:
         """
         self._native.confirm_email_change(token, password, options)
 
-    def impersonate(
-        self, id: str, duration: float | timedelta | None = None, **options: Unpack[CallOptions]
-    ) -> Client:
+    def impersonate(self, id: str, duration: float | timedelta | None = None, **options: Unpack[CallOptions]) -> Client:
         """A client that is signed in as another user, for superusers. Its token cannot be refreshed.
 
         ```python

@@ -1,0 +1,113 @@
+"""The board as it runs: loaded once, used, then forked into two workers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.cookiejar import CookieJar
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from helpers import PASSWORD
+from support.kit import Proxy
+
+ROOT = Path(__file__).parent.parent
+# The board's own settings; and the client has open connections before the fork, which no two processes can share.
+CONFIG = f"""
+exec(open({str(ROOT / "gunicorn.conf.py")!r}).read())
+accesslog = "-"
+access_log_format = "pid %(p)s"
+
+def when_ready(server):
+    client = server.app.wsgi().extensions["picobase"]
+    print("before the fork:", client.health()["code"], flush=True)
+"""
+WITHIN = 60.0
+
+
+class Board:
+    """A running board."""
+
+    def __init__(self, address: str, log: Path) -> None:
+        self.address, self.log = address, log
+
+    def browser(self) -> urllib.request.OpenerDirector:
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+        opener.addheaders = [("Origin", self.address)]
+        return opener
+
+    def page(self, browser: urllib.request.OpenerDirector, path: str, form: dict[str, str] | None = None) -> str:
+        data = urlencode(form).encode() if form else None
+        with browser.open(self.address + path, data, timeout=WITHIN) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    def workers(self) -> Counter[str]:
+        """How many requests each process answered."""
+        return Counter(line for line in self.log.read_text().splitlines() if line.startswith("pid "))
+
+
+@pytest.fixture
+def board(proxy: Proxy, tmp_path: Path) -> Iterator[Board]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    config, log = tmp_path / "config.py", tmp_path / "log"
+    config.write_text(CONFIG)
+    command = [sys.executable, "-m", "gunicorn", "--config", str(config), "--bind", address]
+    environment = {**os.environ, "PICOBASE_URL": proxy.url, "PICOBASE_API_KEY": ""}
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out) as gunicorn,
+    ):
+        try:
+            answers(f"http://{address}/sign-in", gunicorn, log)
+            yield Board(f"http://{address}", log)
+        finally:
+            gunicorn.terminate()
+            gunicorn.wait(WITHIN)
+
+
+def answers(url: str, gunicorn: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns when somebody answers."""
+    end = time.monotonic() + WITHIN
+    while True:
+        assert gunicorn.poll() is None and time.monotonic() < end, log.read_text()
+        try:
+            urllib.request.urlopen(url, timeout=WITHIN).close()
+            return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+
+
+def test_workers_share_the_program_and_no_session(board: Board) -> None:
+    assert "before the fork: 200" in board.log.read_text()
+    members = {name: board.browser() for name in ("Ada", "Bob", "Eve")}
+    for name, browser in members.items():
+        email = f"{name.lower()}-{time.time_ns()}@example.com"
+        board.page(browser, "/sign-up", {"name": name, "email": email, "password": PASSWORD})
+        board.page(browser, "/posts/new", {"title": f"Forked {name}", "status": "draft"})
+
+    def look(name: str) -> None:
+        page = board.page(members[name], "/?q=forked")
+        assert {other for other in members if f'"who">{other}<' in page} == {name}
+        assert {other for other in members if f"Forked {other}" in page} == {name}
+
+    rounds = 0
+    end = time.monotonic() + WITHIN
+    with ThreadPoolExecutor(9) as pool:
+        while rounds < 5 or len(board.workers()) < 2:
+            assert time.monotonic() < end, board.workers()
+            list(pool.map(look, [*members] * 5))
+            rounds += 1
+    assert len(board.workers()) == 2

@@ -90,13 +90,20 @@ class Pocketbase:
                 done.set()
 
         realtime = self.bulk.client.realtime
+        submitted, submit = threading.Event(), realtime._submit_subscriptions
+
+        # It says nothing when it is ready, so the end of its submit is watched.
+        def watched() -> bool:
+            submit()
+            submitted.set()
+            return True
+
+        realtime._submit_subscriptions = watched
         realtime.subscribe("bulk/*", heard)
-        # It says nothing when it is ready, so what it keeps is looked at.
-        while not realtime.client_id:
-            threading.Event().wait(0.01)
-        threading.Event().wait(0.2)
+        assert submitted.wait(30), "it did not subscribe"
         ask(self.url)
         assert done.wait(120), f"{count} events came"
+        realtime._submit_subscriptions = submit
         realtime.unsubscribe()
         realtime.event_source = None
         realtime.client_id = ""

@@ -240,7 +240,8 @@ def test_a_session_is_an_object() -> None:
     token = token_of(id="u1", type="auth", collectionId="c1", exp=1_900_000_000)
     session = Session(token, {"id": "u1", "email": "a@b.co"}, {"isNew": True})
     assert session.expires_at == datetime(2030, 3, 17, 17, 46, 40, tzinfo=timezone.utc)
-    assert session.expires_at and session.expires_at.utcoffset() == timedelta(0)
+    assert session.expires_at is not None
+    assert session.expires_at.utcoffset() == timedelta(0)
     assert session.user_id == "u1"
     assert repr(session) == "<Session user_id='u1' expires_at=2030-03-17T17:46:40+00:00>"
     for other in (pickle.loads(pickle.dumps(session)), copy.copy(session), copy.deepcopy(session)):

@@ -445,8 +445,7 @@ class AsyncAuthChanges:
 
 
 def _shown(open: Callable[[str], object]) -> Callable[[str], object]:
-    """The user's function as the core calls it."""
-
+    # The user's function as the core calls it.
     # async only
     async def show(url: str) -> None:
         shown: Any = open(url)

@@ -437,6 +437,5 @@ class AuthChanges:
 
 
 def _shown(open: Callable[[str], object]) -> Callable[[str], object]:
-    """The user's function as the core calls it."""
-
+    # The user's function as the core calls it.
     return open

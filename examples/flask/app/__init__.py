@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask
 from picobase import Client
 
-from . import accounts, errors, posts, security, visitor
+from . import accounts, errors, posts, security, setup, visitor
 
 DEFAULTS = {
     # None: the environment variables of the same names.
@@ -48,7 +48,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     app.extensions["picobase"] = client
     app.add_template_filter(day)
-    for part in (security, visitor, errors):
+    for part in (security, visitor, errors, setup):
         part.init_app(app, client)
     app.register_blueprint(posts.blueprint)
     app.register_blueprint(accounts.blueprint)

@@ -90,6 +90,25 @@ def answers(url: str, gunicorn: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.1)
 
 
+def test_behind_a_proxy_with_https_the_cookie_is_secure(board: Board) -> None:
+    form = {"name": "Ada", "email": f"ada-{time.time_ns()}@example.com", "password": PASSWORD}
+    headers = {"Origin": "https://board.example", "Host": "board.example", "X-Forwarded-Proto": "https"}
+    request = urllib.request.Request(board.address + "/sign-up", urlencode(form).encode(), headers)
+    opener = urllib.request.build_opener(Stay)
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        opener.open(request, timeout=WITHIN)
+    answer.value.close()
+    assert answer.value.code == 303
+    assert "; Secure" in answer.value.headers["Set-Cookie"]
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
 def test_workers_share_the_program_and_no_session(board: Board) -> None:
     assert "before the fork: 200" in board.log.read_text()
     members = {name: board.browser() for name in ("Ada", "Bob", "Eve")}

@@ -40,7 +40,9 @@ def sign_in() -> Page:
         try:
             db().auth.sign_in(form.values["email"], request.form.get("password", ""))
             return redirect(next_page(), 303)
-        except (ValidationError, UnauthorizedError, ForbiddenError) as error:
+        except (ValidationError, UnauthorizedError):
+            form.error = "This address and this password do not belong together."
+        except ForbiddenError as error:  # The rule of the collection: an address that is not verified, for example.
             form.refuse(error)
         except MfaRequiredError:
             form.error = "This account has a second step to sign in, which this board does not know."

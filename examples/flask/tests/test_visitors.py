@@ -169,8 +169,21 @@ def test_sign_in_that_is_refused(arrive: Arrive) -> None:
     ada.post("/sign-out")
     answer = ada.post("/sign-in", {"email": ada.email, "password": "wrong"})
     assert answer.status_code == 422
-    assert 'role="alert"' in answer.text and ada.email in answer.text and "wrong" not in answer.text
+    assert "do not belong together" in answer.text and ada.email in answer.text and "wrong" not in answer.text
     assert ada.cookie() is None
+    assert "do not belong together" in ada.post("/sign-in").text
+
+
+def test_an_address_that_must_be_verified_first(arrive: Arrive, server: Server) -> None:
+    server.admin("PATCH", "/api/collections/users", {"authRule": "verified = true"})
+    try:
+        eve = arrive()
+        form = {"name": "Eve", "email": f"eve-{time.time_ns()}@example.com", "password": PASSWORD}
+        assert f"We have written to {form['email']}" in eve.post("/sign-up", form).text
+        answer = eve.post("/sign-in", form)
+        assert answer.status_code == 422 and 'role="alert"' in answer.text and eve.cookie() is None
+    finally:
+        server.admin("PATCH", "/api/collections/users", {"authRule": ""})
 
 
 def test_sign_up_says_at_the_fields_what_is_wrong(arrive: Arrive) -> None:

@@ -1,0 +1,1 @@
+"""Notes of one's own and posts for all: a service on a PicoBase instance."""

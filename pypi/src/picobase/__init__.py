@@ -7,6 +7,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import stores as stores
+    from ._aliases import (
+        AuthEvent,
+        AuthListener,
+        CookieOptions,
+        Event,
+        InstanceState,
+        LiveChange,
+        RealtimeOptions,
+        RealtimeState,
+        TopicEvent,
+    )
     from ._async.auth import AsyncAuth, AsyncAuthChanges
     from ._async.batch import AsyncBatch, AsyncBatchCollection
     from ._async.client import AsyncClient
@@ -38,23 +49,18 @@ if TYPE_CHECKING:
     from ._events import (
         Change,
         Enter,
-        Event,
         Lagged,
         Leave,
-        LiveChange,
         Message,
         Move,
-        RealtimeOptions,
-        RealtimeState,
         RecordEvent,
         Resync,
         Snapshot,
-        TopicEvent,
     )
     from ._files import File
     from ._filter import filter
     from ._hooks import CallReport, OutgoingCall
-    from ._session import AuthChange, AuthEvent, CookieOptions, OAuth2Provider, OAuth2Start, OtpRequest, Session
+    from ._session import AuthChange, OAuth2Provider, OAuth2Start, OtpRequest, Session
     from ._sync.auth import Auth, AuthChanges
     from ._sync.batch import Batch, BatchCollection
     from ._sync.client import Client
@@ -87,6 +93,7 @@ __all__ = [
     "AuthChange",
     "AuthChanges",
     "AuthEvent",
+    "AuthListener",
     "Backups",
     "Batch",
     "BatchCollection",
@@ -109,6 +116,7 @@ __all__ = [
     "File",
     "Files",
     "ForbiddenError",
+    "InstanceState",
     "InstanceUnavailableError",
     "InvalidApiKeyError",
     "Lagged",
@@ -152,6 +160,9 @@ __all__ = [
 # Where the names are. A module is imported when one of its names is asked for: few programs need both clients, and it is
 # the imports that a short program waits for.
 _PLACES = {
+    "_aliases": """
+        AuthEvent AuthListener CookieOptions Event InstanceState LiveChange RealtimeOptions RealtimeState TopicEvent
+    """,
     "_async.auth": "AsyncAuth AsyncAuthChanges",
     "_async.batch": "AsyncBatch AsyncBatchCollection",
     "_async.client": "AsyncClient",
@@ -166,13 +177,12 @@ _PLACES = {
         SessionExpiredError StorageError TimeoutError UnauthorizedError ValidationError
     """,
     "_events": """
-        Change Enter Event Lagged Leave LiveChange Message Move RealtimeOptions RealtimeState RecordEvent Resync
-        Snapshot TopicEvent
+        Change Enter Lagged Leave Message Move RecordEvent Resync Snapshot
     """,
     "_files": "File",
     "_filter": "filter",
     "_hooks": "CallReport OutgoingCall",
-    "_session": "AuthChange AuthEvent CookieOptions OAuth2Provider OAuth2Start OtpRequest Session",
+    "_session": "AuthChange OAuth2Provider OAuth2Start OtpRequest Session",
     "_sync.auth": "Auth AuthChanges",
     "_sync.batch": "Batch BatchCollection",
     "_sync.client": "Client",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from typing import Any
+
+from ._typing import Any
 
 
 class FieldError:
@@ -133,7 +134,7 @@ class NetworkError(PicoBaseError):
     """The server could not be reached, or the connection broke."""
 
 
-class TimeoutError(PicoBaseError, builtins.TimeoutError):  # noqa: A001  (`except TimeoutError` catches both)
+class TimeoutError(PicoBaseError, builtins.TimeoutError):
     """The deadline passed. It is the builtin `TimeoutError` as well."""
 
 

@@ -2,48 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypedDict, TypeVar
-
-if TYPE_CHECKING:
-    from datetime import timedelta
+from ._typing import Any, ClassVar, Generic, Literal, TypeVar
 
 T = TypeVar("T")
-
-RealtimeState = Literal["disconnected", "connecting", "connected", "reconnecting", "suspended"]
-"""How a client stands with the server's event stream. `suspended`: the session has ended; the stream comes back with
-the next sign-in or sign-out."""
-
-
-class RealtimeOptions(TypedDict, total=False):
-    """How realtime behaves. Times are in seconds.
-
-    ```python
-    from picobase import AsyncClient
-
-    client = AsyncClient("https://my-app.picobase.com", realtime={"liveness": 60})
-    ```
-
-    Attributes:
-        liveness: How long the stream may be silent before it is replaced; 270 by default, which is the most.
-        max_age: At which age the stream is replaced; 1,500 by default, which is the most.
-        overlap: How long a stream that was replaced is still heard; 0.5 by default.
-        linger: How long the stream stays when nobody listens any more; 1 by default.
-        catch_up: Is what was missed fetched after a gap? True by default. Without it each gap is told by `Resync`.
-        catch_up_skew: How far behind the newest event catching up begins; 10 by default.
-        catch_up_max: Above so many missed records there is a `Resync` in place of them; 5,000 by default.
-        tracked_max: Of how many records a topic remembers what was delivered; 5,000 by default.
-        queue_max: How many events may wait for a slow reader before the oldest are dropped; 1,000 by default.
-    """
-
-    liveness: float | timedelta | None
-    max_age: float | timedelta | None
-    overlap: float | timedelta | None
-    linger: float | timedelta | None
-    catch_up: bool | None
-    catch_up_skew: float | timedelta | None
-    catch_up_max: int | None
-    tracked_max: int | None
-    queue_max: int | None
 
 
 class _Told:
@@ -162,13 +123,6 @@ class Lagged(_Told):
 
     def __init__(self, missed: int) -> None:
         self.missed = missed
-
-
-Event = RecordEvent[T] | Resync | Lagged
-"""What can come on a topic of a collection. `action` says which it is."""
-
-TopicEvent = RecordEvent[dict[str, Any]] | Message | Resync | Lagged
-"""What can come on any topic. `action` says which it is."""
 
 
 class Snapshot(_Told, Generic[T]):
@@ -299,8 +253,3 @@ class Move(_Told):
         rest = [*records[: self.from_index], *records[self.from_index + 1 :]]
         rest[self.to_index : self.to_index] = records[self.from_index : self.from_index + 1]
         return rest
-
-
-LiveChange = Snapshot[T] | Enter[T] | Change[T] | Leave | Move
-"""What a live query tells: first its list, then each change of it. Indexes are those at the moment at which a change
-is applied."""

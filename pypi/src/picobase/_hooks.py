@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from ._typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
-    from typing import Literal, TypeAlias
 
     from ._errors import PicoBaseError
-
-    InstanceState: TypeAlias = Literal["starting", "ready", "unreachable"]
 
 
 class OutgoingCall:

@@ -6,17 +6,15 @@ client, the two are one circle, which is collected as such.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-from ._session import AuthEvent, Session, maybe
+from ._session import maybe
+from ._typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from . import _native
-
-AuthListener = Callable[[AuthEvent, "Session | None"], object]
+    from ._aliases import AuthEvent, AuthListener
+    from ._session import Session
 
 
 class Listener:

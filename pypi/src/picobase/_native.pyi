@@ -301,6 +301,7 @@ class NativeRealtime:
     """
     The client's event stream.
     """
+    def hint(self, /, hint: str) -> None: ...
     @property
     def state(self, /) -> str: ...
     def states(self, /) -> NativeFeed:

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
-
 from . import _native
+from ._typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from typing_extensions import Unpack
 
-
-class CookieOptions(TypedDict, total=False):
-    """The name and the attributes of session cookies.
-
-    Attributes:
-        name: `pb_auth` by default, as in the PocketBase SDK.
-        path: Below which path the cookie is sent; `/` by default.
-        domain: The domain whose hosts get the cookie; by default only the host that sets it.
-        max_age: How long browsers keep it, in seconds; by default until the token expires.
-        secure: Over HTTPS only? Yes by default; turn it off for development over plain HTTP.
-        http_only: Kept from the page's scripts? Yes by default.
-        same_site: When it is sent with requests that another site started; `lax` by default.
-    """
-
-    name: str | None
-    path: str | None
-    domain: str | None
-    max_age: float | timedelta | None
-    secure: bool | None
-    http_only: bool | None
-    same_site: Literal["strict", "lax", "none"] | None
-
-
-AuthEvent = Literal["INITIAL_SESSION", "SIGNED_IN", "SIGNED_OUT", "TOKEN_REFRESHED", "USER_UPDATED", "SESSION_EXPIRED"]
-"""What happened to a session. Each is told once per real change; every listener first gets INITIAL_SESSION."""
+    from ._aliases import AuthEvent, CookieOptions
 
 
 class Session:
@@ -158,7 +133,7 @@ class Session:
             cookies: The `Cookie` header, or the cookies by name as web frameworks have them.
             name: The cookie's name.
         """
-        if isinstance(cookies, Mapping):
+        if cookies is not None and not isinstance(cookies, str):
             cookies = "; ".join(f"{key}={value}" for key, value in cookies.items() if key.startswith(name))
         parts = _native.from_cookies(cookies or "", name)
         return None if parts is None else cls(*parts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from ._typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from typing_extensions import TypedDict
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
         headers: Mapping[str, str | None] | None
 
+else:
+    # `collections.abc` without `collections`, which nothing here needs.
+    from _collections_abc import Sequence
 
 T = TypeVar("T")
 

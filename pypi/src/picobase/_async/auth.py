@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .._listeners import AsyncListener
 from .._session import AuthChange, OAuth2Provider, OAuth2Start, OtpRequest, Session, maybe
+from .._typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .. import _native
-    from .._listeners import AuthListener
+    from .._aliases import AuthListener
     from .._types import CallOptions
     from .client import AsyncClient
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
-
 from .. import _native
-from .._decode import decoder
 from .._session import Session
-from .auth import AsyncAuth
-from .batch import AsyncBatch
+from .._typing import TYPE_CHECKING, Any, TypeVar, overload
 from .collection import AsyncCollection
-from .realtime import AsyncRealtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,13 +15,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from .._aliases import InstanceState, RealtimeOptions
     from .._errors import PicoBaseError
-    from .._events import RealtimeOptions
-    from .._hooks import CallReport, InstanceState, OutgoingCall
+    from .._hooks import CallReport, OutgoingCall
     from .._native import Native
     from .._types import CallOptions
     from ..stores import AsyncStore
+    from .auth import AsyncAuth
+    from .batch import AsyncBatch
     from .files import AsyncFiles
+    from .realtime import AsyncRealtime
     from .services import AsyncBackups, AsyncCollections, AsyncCrons, AsyncLogs, AsyncSettings, AsyncSql
 
 T = TypeVar("T")
@@ -149,11 +147,17 @@ class AsyncClient:
         Raises:
             TypeError: Records cannot become that type.
         """
+        if type is None:
+            return AsyncCollection(self._native.records(name, None), name, self)
+        from .._decode import decoder
+
         return AsyncCollection(self._native.records(name, decoder(type)), name, self)
 
     @property
     def auth(self) -> AsyncAuth:
         """Sign-up, sign-in and the session, with the collection `auth_collection`."""
+        from .auth import AsyncAuth
+
         return AsyncAuth(self)
 
     def with_session(self, source: str | Session | AsyncStore | None = None, /) -> AsyncClient:
@@ -185,6 +189,8 @@ class AsyncClient:
     @property
     def realtime(self) -> AsyncRealtime:
         """The event stream: its topics and its state."""
+        from .realtime import AsyncRealtime
+
         return AsyncRealtime(self._native.realtime())
 
     @property
@@ -238,6 +244,8 @@ class AsyncClient:
 
     def batch(self) -> AsyncBatch:
         """Writes that are sent together: all of them happen, or none. See `AsyncBatch`."""
+        from .batch import AsyncBatch
+
         return AsyncBatch(self._native.batch())
 
     def filter(self, template: str, params: Mapping[str, Any] | None = None, /) -> str:

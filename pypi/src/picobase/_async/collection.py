@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
 from .._types import ListResult, Many
-from .auth import AsyncAuth
-from .live import AsyncLiveQuery
-from .realtime import AsyncSubscription
+from .._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     # async only
@@ -22,9 +18,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .. import _native
-    from .._events import Event, LiveChange
+    from .._aliases import Event, LiveChange
     from .._types import CallOptions
+    from .auth import AsyncAuth
     from .client import AsyncClient
+    from .live import AsyncLiveQuery
+    from .realtime import AsyncSubscription
 
 T = TypeVar("T")
 
@@ -44,6 +43,8 @@ class AsyncCollection(Generic[T]):
     @property
     def auth(self) -> AsyncAuth:
         """Sign-up and sign-in with this collection, and the session."""
+        from .auth import AsyncAuth
+
         return AsyncAuth(self._client, self.name)
 
     async def get_one(
@@ -376,6 +377,8 @@ class AsyncCollection(Generic[T]):
             ValidationError: The server refused the options, or there are 1,000 topics already.
             TimeoutError: The server did not acknowledge it in time.
         """
+        from .realtime import AsyncSubscription
+
         native = self._records.subscribe(topic, filter, expand, fields, queue_max, options)
         return AsyncSubscription(native, callback, on_error)
 
@@ -426,5 +429,7 @@ class AsyncCollection(Generic[T]):
             ValidationError: The server refused filter or sort, or the limit is out of its bounds.
             TimeoutError: The server did not acknowledge it in time.
         """
+        from .live import AsyncLiveQuery
+
         native = self._records.live(filter, sort, limit, recheck_every, expand, fields, options)
         return AsyncLiveQuery(native, callback, on_error)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-from .._events import LiveChange
+from .._typing import TYPE_CHECKING, Generic, TypeVar
 from .realtime import AsyncFeed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .. import _native
+    from .._aliases import LiveChange
+else:
+    # What is in the brackets is for type checkers.
+    LiveChange = Generic
 
 T = TypeVar("T")
 

@@ -3,15 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
-
 from .. import _native
-from .._decode import decoder
 from .._session import Session
-from .auth import Auth
-from .batch import Batch
+from .._typing import TYPE_CHECKING, Any, TypeVar, overload
 from .collection import Collection
-from .realtime import Realtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,13 +16,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from .._aliases import InstanceState, RealtimeOptions
     from .._errors import PicoBaseError
-    from .._events import RealtimeOptions
-    from .._hooks import CallReport, InstanceState, OutgoingCall
+    from .._hooks import CallReport, OutgoingCall
     from .._native import Native
     from .._types import CallOptions
     from ..stores import Store
+    from .auth import Auth
+    from .batch import Batch
     from .files import Files
+    from .realtime import Realtime
     from .services import Backups, Collections, Crons, Logs, Settings, Sql
 
 T = TypeVar("T")
@@ -137,11 +135,17 @@ class Client:
         Raises:
             TypeError: Records cannot become that type.
         """
+        if type is None:
+            return Collection(self._native.records(name, None), name, self)
+        from .._decode import decoder
+
         return Collection(self._native.records(name, decoder(type)), name, self)
 
     @property
     def auth(self) -> Auth:
         """Sign-up, sign-in and the session, with the collection `auth_collection`."""
+        from .auth import Auth
+
         return Auth(self)
 
     def with_session(self, source: str | Session | Store | None = None, /) -> Client:
@@ -173,6 +177,8 @@ class Client:
     @property
     def realtime(self) -> Realtime:
         """The event stream: its topics and its state."""
+        from .realtime import Realtime
+
         return Realtime(self._native.realtime())
 
     @property
@@ -226,6 +232,8 @@ class Client:
 
     def batch(self) -> Batch:
         """Writes that are sent together: all of them happen, or none. See `Batch`."""
+        from .batch import Batch
+
         return Batch(self._native.batch())
 
     def filter(self, template: str, params: Mapping[str, Any] | None = None, /) -> str:

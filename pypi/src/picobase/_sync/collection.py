@@ -3,12 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
 from .._types import ListResult, Many
-from .auth import Auth
-from .live import LiveQuery
-from .realtime import Subscription
+from .._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -17,9 +13,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .. import _native
-    from .._events import Event, LiveChange
+    from .._aliases import Event, LiveChange
     from .._types import CallOptions
+    from .auth import Auth
     from .client import Client
+    from .live import LiveQuery
+    from .realtime import Subscription
 
 T = TypeVar("T")
 
@@ -39,6 +38,8 @@ class Collection(Generic[T]):
     @property
     def auth(self) -> Auth:
         """Sign-up and sign-in with this collection, and the session."""
+        from .auth import Auth
+
         return Auth(self._client, self.name)
 
     def get_one(
@@ -365,6 +366,8 @@ class Collection(Generic[T]):
             ValidationError: The server refused the options, or there are 1,000 topics already.
             TimeoutError: The server did not acknowledge it in time.
         """
+        from .realtime import Subscription
+
         native = self._records.subscribe(topic, filter, expand, fields, queue_max, options)
         return Subscription(native, callback, on_error)
 
@@ -415,5 +418,7 @@ class Collection(Generic[T]):
             ValidationError: The server refused filter or sort, or the limit is out of its bounds.
             TimeoutError: The server did not acknowledge it in time.
         """
+        from .live import LiveQuery
+
         native = self._records.live(filter, sort, limit, recheck_every, expand, fields, options)
         return LiveQuery(native, callback, on_error)

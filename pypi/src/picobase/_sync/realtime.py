@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
 from .._errors import PicoBaseError
+from .._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import timedelta
     from types import TracebackType
+    from typing import Literal
 
     from typing_extensions import Self, Unpack
 
     from .. import _native
-    from .._events import RealtimeState, TopicEvent
+    from .._aliases import RealtimeState, TopicEvent
     from .._types import CallOptions
 
 E = TypeVar("E")
@@ -243,12 +243,35 @@ class Realtime:
     @property
     def state(self) -> RealtimeState:
         """How it stands with the stream."""
-        return self._native.state
+        state: Any = self._native.state
+        return state
 
     @property
     def is_connected(self) -> bool:
         """Is the stream there?"""
         return self._native.state == "connected"
+
+    def hint(self, hint: Literal["online", "hidden", "visible"], /) -> None:
+        """Tells what the program knows of its network, for programs on desktops and devices.
+
+        A dead stream is noticed sooner then, and a program that nobody looks at does not keep its instance awake.
+
+        ```python
+        from picobase import Client
+
+        def woken_up(client: Client) -> None:
+            client.realtime.hint("online")
+        ```
+
+        Args:
+            hint: `online`: the network is there again, or is another one; the stream is replaced now. `hidden`: nobody
+                looks for long; the stream is closed. `visible`: somebody looks again; the stream comes back, and what was
+                missed is fetched.
+
+        Raises:
+            ValueError: It is none of them.
+        """
+        self._native.hint(hint)
 
     def states(self) -> Feed[RealtimeState]:
         """The state now, and then whenever it is another one. A slow reader sees the latest.

@@ -68,6 +68,12 @@ use crate::{
     runtime::within,
 };
 
+/// How long a call waits for a refresh that began beside it and is not done yet.
+const REFRESH_WAIT: Duration = Duration::from_secs(1);
+
+/// How often the tasks of connections get their turn after a call that failed: enough for each to see its end.
+const ROUNDS: usize = 3;
+
 /// The name of the thread that drives realtime; Linux shows 15 characters.
 const THREAD: &str = "picobase-events";
 
@@ -153,7 +159,21 @@ impl Client {
     /// # }
     /// ```
     pub fn run<T>(&self, call: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.driver.drive(call.into_future())?
+        let call = call.into_future();
+        self.driver.drive(async {
+            let result = call.await;
+            // What began beside the call goes on only while somebody drives it. A visitor's client may never make
+            // another call, and its cookie is written now.
+            let refreshed = self.inner.session.refreshed();
+            let _ = within(&*self.inner.shared.runtime, Some(REFRESH_WAIT), refreshed).await;
+            if result.is_err() {
+                // So does the end of a connection whose request was given up.
+                for _ in 0..ROUNDS {
+                    tokio::task::yield_now().await;
+                }
+            }
+            result
+        })?
     }
 
     /// Reads a stream on this thread, item by item.

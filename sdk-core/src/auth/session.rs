@@ -388,6 +388,14 @@ impl SessionState {
         joined
     }
 
+    /// Waits for the refresh that is under way, if one is.
+    #[cfg(feature = "reqwest")]
+    pub(crate) async fn refreshed(&self) {
+        if let Some(refresh) = self.refreshing.current() {
+            drop(refresh.await);
+        }
+    }
+
     /// Loads the session beside the calls, for listeners that wait for INITIAL_SESSION.
     pub(crate) fn load_soon(&self, client: &Client) {
         if self.state.with(|s| !s.loaded) {

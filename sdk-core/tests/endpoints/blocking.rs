@@ -186,3 +186,19 @@ async fn a_runtime_of_many_threads() {
     let done: Vec<_> = futures_util::stream::iter(work).buffer_unordered(64).collect().await;
     assert!(done.into_iter().all(|made| made.unwrap().is_ok()));
 }
+
+/// As a site makes it: a client for one request, whose cookie is written when the call is over.
+#[test]
+fn a_refresh_that_began_beside_the_only_call_is_done_with_it() {
+    let proxy = proxy();
+    let db = client(&proxy.url);
+    let short = db.collection("shortlived").auth();
+    let session = db.run(short.sign_in("shortlived@example.com", password())).unwrap();
+    // The server gives the same token twice within a second.
+    thread::sleep(Duration::from_millis(1100));
+    for _ in 0..10 {
+        let visitor = db.with_session(session.clone());
+        visitor.run(visitor.collection("posts").get_list(1, 1)).unwrap();
+        assert_ne!(visitor.auth().session().unwrap().token(), session.token());
+    }
+}

@@ -15,10 +15,10 @@ use picobase::{
     Client, Error, ErrorKind, FromJson, Json,
     action::CallOptions,
     live::LiveEvent,
-    realtime::{Event, RealtimeOptions, RealtimeState, Subscribe},
+    realtime::{Event, NetworkHint, RealtimeOptions, RealtimeState, Subscribe},
 };
 use pyo3::{
-    exceptions::PyTypeError,
+    exceptions::{PyTypeError, PyValueError},
     intern,
     prelude::*,
     sync::PyOnceLock,
@@ -467,6 +467,17 @@ impl NativeRealtime {
 
     fn unsubscribe_all(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.live(py)?.client.realtime().unsubscribe_all();
+        Ok(())
+    }
+
+    fn hint(&self, py: Python<'_>, hint: &str) -> PyResult<()> {
+        let hint = match hint {
+            "online" => NetworkHint::Online,
+            "hidden" => NetworkHint::Hidden,
+            "visible" => NetworkHint::Visible,
+            _ => return Err(PyValueError::new_err("a hint is online, hidden or visible")),
+        };
+        self.handle.live(py)?.client.realtime().hint(hint);
         Ok(())
     }
 

@@ -19,7 +19,6 @@ use bytes::Bytes;
 use picobase::{
     ClientBuilder, Error, Json,
     files::BodyReader,
-    realtime::NetworkHint,
     runtime::{BoxFuture, Runtime, TokioRuntime},
     transport::{Body, Failure, Headers, Request, Response, ResponseBody, Transport, TransportError},
 };
@@ -31,7 +30,7 @@ use crate::client::Native;
 #[pymodule(gil_used = false)]
 pub(crate) mod testing {
     #[pymodule_export]
-    use super::{Clock, Script, Sent, drive, hint, pure, rest, stage};
+    use super::{Clock, Script, Sent, drive, pure, rest, stage};
 }
 
 /// Runs one case of a topic on the core alone: its `in` to its `out`, as JSON text. None for a topic that the core does
@@ -71,19 +70,6 @@ pub(crate) fn staged(builder: ClientBuilder) -> ClientBuilder {
 #[pyfunction]
 fn drive<'py>(py: Python<'py>, native: &Native) -> PyResult<Bound<'py, PyAny>> {
     native.handle.live(py)?.nothing(py, Box::pin(std::future::pending()))
-}
-
-/// Tells the stream what a platform hears of the network.
-#[pyfunction]
-fn hint(py: Python<'_>, native: &Native, hint: &str) -> PyResult<()> {
-    let hint = match hint {
-        "online" => NetworkHint::Online,
-        "hidden" => NetworkHint::Hidden,
-        "visible" => NetworkHint::Visible,
-        other => return Err(PyValueError::new_err(format!("no such hint: {other}"))),
-    };
-    native.handle.live(py)?.client.realtime().hint(hint);
-    Ok(())
 }
 
 /// How long there must be rest where the system does not tell which threads run.

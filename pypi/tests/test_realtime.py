@@ -391,6 +391,32 @@ async def test_states_are_told(world: World) -> None:
     await watching
 
 
+async def test_hints_of_the_network(world: World) -> None:
+    proxy = world.proxy()
+    client = world.client(proxy.url)
+    posts, title = client.collection("posts"), unique("hint")
+    events = await posts.subscribe("*", filter=client.filter("title = {:title}", {"title": title}))
+
+    def streams() -> list[bool]:
+        """Of each stream, whether it is still there."""
+        requests = [request for request in proxy.requests("/api/realtime") if request["method"] == "GET"]
+        return [request["ended_ms"] is None for request in requests]
+
+    assert streams() == [True]
+    client.realtime.hint("online")
+    await until(streams, lambda there: there == [False, True])
+    await posts.create({"title": title, "n": 1})
+    assert (await events.next(timeout=30)).record["n"] == 1
+    client.realtime.hint("hidden")
+    await until(streams, lambda there: there == [False, False])
+    await posts.create({"title": title, "n": 2})
+    client.realtime.hint("visible")
+    event = await events.next(timeout=30)
+    assert (event.record["n"], event.origin) == (2, "catchup")
+    with pytest.raises(ValueError, match="online, hidden or visible"):
+        client.realtime.hint("asleep")
+
+
 async def test_an_instance_that_sleeps_while_one_subscribes(world: World) -> None:
     proxy = world.proxy()
     sleeps = {"type": "respond", "status": 503, "headers": {"Retry-After": "1"}}

@@ -75,7 +75,7 @@ class World:
             case "refresh":
                 self._must(client.auth.refresh())
             case "hint":
-                testing.hint(plain(client)._native, step["hint"])
+                client.realtime.hint(step["hint"])
             case "wait":
                 pass
             case other:

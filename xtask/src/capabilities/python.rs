@@ -1,6 +1,7 @@
 //! What the Python package has, as an interpreter that imports it sees it.
 //!
-//! A symbol is a path from the package: `picobase.filter`, `picobase.Collection.get_list`, `picobase.Session.token`.
+//! A symbol is a path from the package: `picobase.filter`, `picobase.Collection.get_list`, `picobase.Session.token`. It may end in a
+//! parameter: `picobase.Client(timeout)`.
 
 use std::process::Command;
 

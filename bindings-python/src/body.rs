@@ -104,7 +104,7 @@ pub(crate) fn text<'a>(value: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
 }
 
 fn field(out: &mut Writer, files: &mut Vec<(String, Py<PyAny>)>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    if let Some(file) = described(value, name)? {
+    if let Some(file) = described(value)? {
         files.push((name.to_owned(), file.unbind()));
         return Ok(());
     }
@@ -115,7 +115,7 @@ fn field(out: &mut Writer, files: &mut Vec<(String, Py<PyAny>)>, name: &str, val
     let (mut rest, before) = (Vec::new(), files.len());
     for item in value.try_iter()? {
         let item = item?;
-        match described(&item, name)? {
+        match described(&item)? {
             Some(file) => files.push((name.to_owned(), file.unbind())),
             None => rest.push(item),
         }
@@ -129,17 +129,17 @@ fn field(out: &mut Writer, files: &mut Vec<(String, Py<PyAny>)>, name: &str, val
 
 /// What `picobase._encode.file` says of a file, if the value is one: bytes, a path, an open file, `picobase.File`, an
 /// upload of a web framework.
-fn described<'py>(value: &Bound<'py, PyAny>, field: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn described<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if is_scalar(value) || value.is_exact_instance_of::<PyDict>() || value.is_exact_instance_of::<PyList>() {
         return Ok(None);
     }
-    let described = function(value.py(), &FILE, "file")?.call1((value, field))?;
+    let described = function(value.py(), &FILE, "file")?.call1((value,))?;
     Ok(Some(described).filter(|described| !described.is_none()))
 }
 
 /// The file, if the value is one.
-pub(crate) fn file(value: &Bound<'_, PyAny>, field: &str, beside: &mut Beside) -> PyResult<Option<FileSource>> {
-    described(value, field)?.map(|described| source::source(&described, beside)).transpose()
+pub(crate) fn file(value: &Bound<'_, PyAny>, beside: &mut Beside) -> PyResult<Option<FileSource>> {
+    described(value)?.map(|described| source::source(&described, beside)).transpose()
 }
 
 fn is_scalar(value: &Bound<'_, PyAny>) -> bool {

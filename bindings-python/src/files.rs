@@ -142,7 +142,7 @@ impl NativeFiles {
     ) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
         let mut beside = Beside::default();
-        let source = body::file(file, "backup", &mut beside)?;
+        let source = body::file(file, &mut beside)?;
         let Some(source) = source else {
             let message = format!("{} is no file", file.get_type().name()?);
             return Err(error::fail(py, ErrorKind::Validation, &message, "Pass bytes, a path, or an open file."));

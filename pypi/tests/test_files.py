@@ -194,11 +194,11 @@ async def test_names_and_types(world: World, tmp_path: Path) -> None:
     assert await header(path) == said("notes.txt", "text/plain")
     with path.open("rb") as file:
         assert await header(file) == said("notes.txt", "text/plain")
-    assert await header(b"hello") == said("attachments", "application/octet-stream")
-    assert await header(io.BytesIO(b"hello")) == said("attachments", "application/octet-stream")
-    assert await header(pieces(b"hello")) == said("attachments", "application/octet-stream")
+    assert await header(b"hello") == said("file", "application/octet-stream")
+    assert await header(io.BytesIO(b"hello")) == said("file", "application/octet-stream")
+    assert await header(pieces(b"hello")) == said("file", "application/octet-stream")
     with tempfile.TemporaryFile() as unnamed:
-        assert await header(unnamed) == said("attachments", "application/octet-stream")
+        assert await header(unnamed) == said("file", "application/octet-stream")
     assert await header(File(path, filename="a b.json")) == said("a b.json", "application/json")
     assert await header(File(path, content_type="text/csv")) == said("notes.txt", "text/csv")
 

@@ -145,21 +145,23 @@ def _decimal(value: Any) -> int | float | str:
     return number if type(value)(repr(number)) == value else str(value)
 
 
-def file(value: Any, field: str) -> tuple[str, Any, str, str | None, int | None] | None:
-    """The file that the value is: what kind of source, its data, name, type and length; none for anything else."""
+def file(value: Any) -> tuple[str, Any, str, str | None, int | None] | None:
+    """The file that the value is: what kind of source, its data, name (empty where it has none), type and length; none for
+    anything else.
+    """
     if isinstance(value, File):
         source = value.source
         if isinstance(source, str):
             source = _Path(source)
-        kind, data, name, content_type, length = file(source, field) or _stream(source, field)
+        kind, data, name, content_type, length = file(source) or _stream(source)
         return kind, data, value.filename or name, value.content_type or content_type, length
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return "bytes", bytes(value), field.strip("+-"), None, None
+        return "bytes", bytes(value), "", None, None
     if isinstance(value, os.PathLike):
         path = os.fspath(value)
         return "path", path, os.path.basename(os.fsdecode(path)), None, None
     if callable(getattr(value, "read", None)) or hasattr(value, "__next__") or hasattr(value, "__anext__"):
-        return _stream(value, field)
+        return _stream(value)
     return None
 
 
@@ -171,7 +173,7 @@ class _Path(os.PathLike[str]):
         return self._path
 
 
-def _stream(value: Any, field: str) -> tuple[str, Any, str, str | None, int | None]:
+def _stream(value: Any) -> tuple[str, Any, str, str | None, int | None]:
     from ._sources import described
 
-    return described(value, field)
+    return described(value)

@@ -27,7 +27,7 @@ class File:
 
     Args:
         source: Bytes, a path, an open binary file, or an iterator of bytes; for `AsyncClient` also an async iterator.
-        filename: Its name; by default that of the source, or of the field.
+        filename: Its name; by default that of the source, or `file` where it has none.
         content_type: Its media type; by default what its name says.
     """
 

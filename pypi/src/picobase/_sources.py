@@ -16,9 +16,9 @@ PATIENCE = 0.1
 """For how long, in seconds."""
 
 
-def described(value: Any, field: str) -> tuple[str, Any, str, str | None, int | None]:
+def described(value: Any) -> tuple[str, Any, str, str | None, int | None]:
     """An open file or an iterator: can it be sent `once` or `again`, its pieces, name, type and length in bytes."""
-    name, content_type = _name(value) or field.strip("+-"), _content_type(value)
+    name, content_type = _name(value), _content_type(value)
     if callable(getattr(value, "read", None)):
         # An upload of starlette's is a file with async methods around it; this one both clients can read.
         file = getattr(value, "file", None) if _is_async(value.read) else value
@@ -158,14 +158,14 @@ def _how_often(items: Any, step: str) -> str:
     return "once" if hasattr(items, step) else "again"
 
 
-def _name(value: Any) -> str | None:
+def _name(value: Any) -> str:
     for attribute in ("filename", "name"):
         name = getattr(value, attribute, None)
         if isinstance(name, (str, bytes)) and name:
             import os
 
             return os.path.basename(os.fsdecode(name))
-    return None
+    return ""
 
 
 def _content_type(value: Any) -> str | None:

@@ -16,7 +16,8 @@ class Settings:
         api_key: The key of the instance, where it has one.
         superuser_token: A superuser's token, with which the schema is read at the start. Nothing else is done with it.
         start_timeout: How long to wait for a sleeping instance at the start.
-        request_timeout: How long a request waits for a sleeping instance before it answers 503.
+        request_timeout: How long a request waits for a sleeping instance before it answers 503. An instance that does
+            not say when to come back is asked every 8 s or sooner: give it more than that.
         max_upload: How big a file may be, in bytes.
     """
 

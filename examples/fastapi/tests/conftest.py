@@ -13,7 +13,7 @@ from picobase import AsyncClient
 
 from app.main import create_app
 from app.settings import Settings
-from helpers import COLLECTIONS, Serve, Someone, sign_up
+from helpers import COLLECTIONS, Overrides, Serve, Someone, sign_up
 from support.kit import Proxy, Server, Testkit
 
 
@@ -61,11 +61,12 @@ async def bob(instance: AsyncClient) -> Someone:
 
 @pytest_asyncio.fixture
 async def serve(proxy: Proxy) -> AsyncIterator[Serve]:
-    """Starts services, in this process; keywords are settings that differ."""
+    """Starts services, in this process, with other dependencies and settings where the test names some."""
     async with AsyncExitStack() as stack:
 
-        async def serve(**settings: Any) -> httpx.AsyncClient:
+        async def serve(overrides: Overrides | None = None, **settings: Any) -> httpx.AsyncClient:
             app = create_app(Settings(**{"url": proxy.url, "start_timeout": 30, **settings}))
+            app.dependency_overrides.update(overrides or {})
             await stack.enter_async_context(app.router.lifespan_context(app))
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
             return await stack.enter_async_context(client)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,9 @@ from picobase import AsyncClient
 
 T = TypeVar("T")
 
+Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 Serve = Callable[..., Awaitable[httpx.AsyncClient]]
-"""Starts a service in this process; keywords are settings that differ."""
+"""Starts a service in this process; see the fixture."""
 
 COLLECTIONS = json.loads((Path(__file__).parent.parent / "collections.json").read_text())
 """What the README tells to import."""

@@ -31,15 +31,11 @@ async def anywhere(request: pytest.FixtureRequest, serve: Serve, proxy: Proxy) -
     async def in_memory(member: Member) -> NoteRepository:
         return MemoryNotes(kept, member.id)
 
-    service = await serve()
-    if request.param == "memory":
-        assert isinstance(service._transport, httpx.ASGITransport)
-        app = service._transport.app
-        app.dependency_overrides[notes] = in_memory  # type: ignore[attr-defined]
+    in_place = {notes: in_memory} if request.param == "memory" else {}
+    service = await serve(in_place)
     proxy.forget()
     yield service
-    asked = [entry for entry in proxy.requests("/private_notes/") if entry["path"].startswith("/api/")]
-    assert bool(asked) == (request.param == "picobase")
+    assert bool(proxy.requests("/private_notes/")) == (request.param == "picobase")
 
 
 async def test_a_note_is_written_read_changed_and_deleted(anywhere: httpx.AsyncClient, alice: Someone) -> None:

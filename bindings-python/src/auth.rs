@@ -24,11 +24,11 @@ use crate::{
     beside::Beside,
     body,
     client::{Handle, Live, Native},
-    error,
+    error, exit,
     fork::Owned,
     hooks::unraisable,
     json,
-    options::{options, timeout},
+    options::{options, time, timeout},
     run::{Call, in_hook},
     store::{Answer, settle},
 };
@@ -230,7 +230,7 @@ impl NativeAuth {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
         let call = auth.impersonate(id).options(options(given)?);
-        let call = match duration.map(timeout).transpose()?.flatten() {
+        let call = match duration.map(|given| time(given, "duration")).transpose()?.flatten() {
             Some(duration) => call.duration(duration),
             None => call,
         };
@@ -322,7 +322,7 @@ impl NativeAuth {
             if self.handle.is_blocking() { None } else { Some(TaskLocals::with_running_loop(py)?.copy_context(py)?) };
         let (sender, opening) = oneshot::channel();
         let show = move |url: &str| {
-            let opened = Python::try_attach(|py| settle(in_hook(|| open.bind(py).call1((url,))), home.as_ref()));
+            let opened = exit::attach(|py| settle(in_hook(|| open.bind(py).call1((url,))), home.as_ref()));
             // Nobody waits for it any more where the call was cancelled.
             drop(opened.map(|opened| sender.send(opened)));
         };
@@ -418,7 +418,7 @@ fn unless_it_fails(mut call: Call<Session>, opening: oneshot::Receiver<Answer>) 
 }
 
 fn tell(listener: &Py<PyAny>, change: &AuthChange) {
-    Python::try_attach(|py| {
+    let _ = exit::attach(|py| {
         let told = in_hook(|| listener.call1(py, named(py, change)?));
         if let Err(raised) = told {
             unraisable(py, raised, listener.bind(py));

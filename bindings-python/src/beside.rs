@@ -91,12 +91,10 @@ impl Errands {
     fn next<'py>(slf: &Bound<'py, Self>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let errands = slf.clone().unbind();
         let Some(thread) = &slf.get().thread else { return Ok(py.None().into_bound(py)) };
-        thread.run(py, async move {
-            let wanted = poll_fn(|cx| errands.get().poll(cx)).await;
-            Python::attach(|py| match wanted {
-                Some(wanted) => Ok(Bound::new(py, wanted)?.into_any().unbind()),
-                None => Ok(py.None()),
-            })
+        let next = async move { Ok(poll_fn(|cx| errands.get().poll(cx)).await) };
+        thread.run(py, next, |py, wanted| match wanted {
+            Some(wanted) => Ok(Bound::new(py, wanted)?.into_any().unbind()),
+            None => Ok(py.None()),
         })
     }
 }

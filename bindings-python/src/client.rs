@@ -168,7 +168,7 @@ impl Family {
         if let Some(base) = self.base.load().upgrade().filter(|base| base.client.is_ours()) {
             return Ok(base);
         }
-        let mut builder = self.setup.builder(py)?;
+        let mut builder = self.setup.builder();
         if let Some(url) = self.url.load_full() {
             builder = builder.url(&url);
         }
@@ -381,8 +381,7 @@ impl Native {
     }
 
     /// The records of a collection; `decode` makes them of their bytes.
-    fn records(&self, py: Python<'_>, name: &str, decode: Option<Py<PyAny>>) -> NativeRecords {
-        let _ = py;
+    fn records(&self, name: &str, decode: Option<Py<PyAny>>) -> NativeRecords {
         NativeRecords::new(self.handle.clone(), name, Decoder::new(decode))
     }
 

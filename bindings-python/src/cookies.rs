@@ -10,7 +10,7 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
-use crate::{auth, body::json, options::timeout};
+use crate::{auth, body::json, options::time};
 
 /// The options of a cookie as Python gives them.
 fn options(given: &Bound<'_, PyDict>) -> PyResult<CookieOptions> {
@@ -24,7 +24,7 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<CookieOptions> {
             "name" => out.name(value.extract()?),
             "path" => out.path(value.extract()?),
             "domain" => out.domain(value.extract()?),
-            "max_age" => timeout(&value)?.map_or(out.clone(), |age| out.max_age(age)),
+            "max_age" => time(&value, name)?.map_or(out.clone(), |age| out.max_age(age)),
             "secure" => out.secure(value.extract()?),
             "http_only" => out.http_only(value.extract()?),
             "same_site" => out.same_site(same_site(value.extract()?)?),

@@ -6,20 +6,26 @@ use std::{
     process,
     sync::{
         Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, TryRecvError},
     },
     thread::{self, ThreadId},
     time::Duration,
 };
 
+use picobase::ErrorKind;
 use pyo3::{intern, prelude::*, wrap_pyfunction};
 use tokio::sync::mpsc::WeakUnboundedSender;
+
+use crate::error;
 
 /// How long a thread may take to end: a hook of the user's may be busy on it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The thread that ends the interpreter, once it does.
 static ENDING: OnceLock<ThreadId> = OnceLock::new();
+/// Has it waited for the threads of clients?
+static HAS_WAITED: AtomicBool = AtomicBool::new(false);
 /// The threads of clients. Locked only while attached to the interpreter, so never during a fork.
 static THREADS: Mutex<Vec<Running>> = Mutex::new(Vec::new());
 
@@ -61,6 +67,16 @@ fn end(py: Python<'_>) {
             let _ = thread.over.recv_timeout(PATIENCE);
         }
     });
+    HAS_WAITED.store(true, Ordering::SeqCst);
+}
+
+/// Where the interpreter ends, the threads of clients have ended: what is asked of them would never come.
+pub(crate) fn check(py: Python<'_>) -> PyResult<()> {
+    if ENDING.get().is_none() {
+        return Ok(());
+    }
+    let fix = "Make the call before; what `atexit` runs can use the blocking client.";
+    Err(error::fail(py, ErrorKind::Configuration, "the program ends, and so has the thread that makes the calls", fix))
 }
 
 fn is_late() -> bool {
@@ -70,6 +86,13 @@ fn is_late() -> bool {
 /// Enters the interpreter, unless it ends.
 pub(crate) fn attach<R>(work: impl FnOnce(Python<'_>) -> R) -> Option<R> {
     if is_late() { None } else { Python::try_attach(work) }
+}
+
+/// Before a thread of a client's comes back at its end: the interpreter waits for it, but not for long.
+pub(crate) fn hold_back() {
+    while HAS_WAITED.load(Ordering::SeqCst) {
+        thread::park();
+    }
 }
 
 /// Before a thread of the program comes back to an interpreter that ends: it stays here, for the process ends now.

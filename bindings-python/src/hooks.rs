@@ -74,8 +74,8 @@ impl Hooks {
     }
 
     fn before(&self, call: &mut Outgoing) {
-        let Some(hook) = self.before.load_full() else { return };
         let done = exit::attach(|py| {
+            let Some(hook) = self.before.load_full() else { return Ok(()) };
             in_hook(|| edit(py, &hook, call))
                 .map_err(|raised| error::of_python(py, ErrorKind::Configuration, "`before_call`", &raised))
         });
@@ -87,10 +87,12 @@ impl Hooks {
     }
 
     fn after(&self, report: &CallReport) {
-        let Some(hook) = self.after.load_full() else { return };
-        let _ = exit::attach(|py| match described(py, report) {
-            Ok(report) => Listener::of(hook).tell(py, &report),
-            Err(broken) => broken.write_unraisable(py, None),
+        let _ = exit::attach(|py| {
+            let Some(hook) = self.after.load_full() else { return };
+            match described(py, report) {
+                Ok(report) => Listener::of(hook).tell(py, &report),
+                Err(broken) => broken.write_unraisable(py, None),
+            }
         });
     }
 
@@ -191,7 +193,8 @@ impl Listeners {
     }
 }
 
-/// The collector may only count a reference that nothing else holds as well.
+/// The collector may only count a reference that nothing else holds as well. Who takes another one is in the interpreter, so
+/// that none appears while it counts.
 fn visit_unique(function: &Function, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
     if Arc::strong_count(function) == 1 { visit.call(&**function) } else { Ok(()) }
 }

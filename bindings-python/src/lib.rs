@@ -64,6 +64,9 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        use super::PyModuleMethods;
+
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         super::logging::start();
         super::exit::watch(module)
     }

@@ -23,7 +23,7 @@ use tracing::{
     subscriber::Interest,
 };
 
-use crate::{exit, fork::Owned, run::in_hook};
+use crate::{exit, fork::Owned, run::{Flagged, in_hook}};
 
 /// The least level of Python's that is listened to; 0 is none.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
@@ -131,7 +131,8 @@ impl Subscriber for Ear {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        if TELLING.replace(true) {
+        let telling = Flagged::set(&TELLING);
+        if telling.was_set() {
             return;
         }
         let span = match event.parent() {
@@ -150,7 +151,6 @@ impl Subscriber for Ear {
                 broken.write_unraisable(py, None);
             }
         });
-        TELLING.set(false);
     }
 
     fn enter(&self, span: &Id) {

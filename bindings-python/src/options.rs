@@ -119,22 +119,37 @@ fn each(given: &Bound<'_, PyAny>, mut take: impl FnMut(&str, Bound<'_, PyAny>) -
     Ok(())
 }
 
-/// Seconds or a `timedelta`; none where the default is meant. 0 is without end.
+/// How long a call may take: seconds or a `timedelta`; none where the default is meant. 0 is without end.
 pub(crate) fn timeout(given: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
+    duration(given, "timeout", "Pass a number of seconds or a timedelta; 0 for no limit.")
+}
+
+/// How long `name` lasts: seconds or a `timedelta`; none where the default is meant.
+pub(crate) fn time(given: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<Duration>> {
+    duration(given, name, "Pass a number of seconds, 0 or more, or a timedelta.")
+}
+
+fn duration(given: &Bound<'_, PyAny>, name: &str, fix: &str) -> PyResult<Option<Duration>> {
     if given.is_none() {
         return Ok(None);
     }
-    let seconds = match given.call_method0(intern!(given.py(), "total_seconds")) {
-        Ok(seconds) => seconds.extract::<f64>()?,
-        Err(_) => given.extract::<f64>()?,
+    let Some(seconds) = seconds(given)? else {
+        let message = format!("{name} is a number of seconds or a timedelta, not {}", body::type_name(given));
+        return Err(PyTypeError::new_err(message));
     };
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) => Ok(Some(time)),
-        Err(_) => Err(error::fail(
-            given.py(),
-            ErrorKind::Validation,
-            &format!("a timeout cannot be {seconds} seconds"),
-            "Pass a number of seconds or a timedelta; 0 for no limit.",
-        )),
+        Err(_) => {
+            let message = format!("{name} cannot be {seconds} seconds");
+            Err(error::fail(given.py(), ErrorKind::Validation, &message, fix))
+        }
     }
+}
+
+fn seconds(given: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+    if let Ok(seconds) = given.extract::<f64>() {
+        return Ok(Some(seconds));
+    }
+    let total = given.getattr_opt(intern!(given.py(), "total_seconds"))?;
+    total.map(|total| total.call0()?.extract()).transpose()
 }

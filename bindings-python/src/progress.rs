@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use crate::{
     beside::Beside,
     client::Live,
+    exit,
     run::{Call, in_hook},
 };
 
@@ -117,7 +118,7 @@ impl Watched {
         move |progress: &Progress| {
             let heard = teller.get();
             heard.done.store(progress.done, Release);
-            Python::attach(|py| heard.hear(py, &teller));
+            let _ = exit::attach(|py| heard.hear(py, &teller));
         }
     }
 

@@ -32,7 +32,7 @@ use crate::{
     fork::Owned,
     json::{Decoder, to_python},
     live,
-    options::{Named, options, timeout},
+    options::{Named, options, time, timeout},
     run::Call,
 };
 
@@ -360,14 +360,14 @@ pub(crate) fn settings(given: &Bound<'_, PyAny>) -> PyResult<RealtimeOptions> {
         if value.is_none() {
             continue;
         }
-        let time = || PyResult::Ok(timeout(&value)?.unwrap_or_default());
+        let lasts = || PyResult::Ok(time(&value, &name)?.unwrap_or_default());
         match name.as_str() {
-            "liveness" => out.liveness = time()?,
-            "max_age" => out.max_age = time()?,
-            "overlap" => out.overlap = time()?,
-            "linger" => out.linger = time()?,
+            "liveness" => out.liveness = lasts()?,
+            "max_age" => out.max_age = lasts()?,
+            "overlap" => out.overlap = lasts()?,
+            "linger" => out.linger = lasts()?,
             "catch_up" => out.catch_up = value.extract()?,
-            "catch_up_skew" => out.catch_up_skew = time()?,
+            "catch_up_skew" => out.catch_up_skew = lasts()?,
             "catch_up_max" => out.catch_up_max = value.extract()?,
             "tracked_max" => out.tracked_max = value.extract()?,
             "queue_max" => out.queue_max = value.extract()?,
@@ -404,7 +404,7 @@ impl Classes {
     }
 
     fn object<'py>(&self, py: Python<'py>, delivery: Delivery, decoder: &Decoder) -> PyResult<Bound<'py, PyAny>> {
-        // They repeat with each event.
+        // They are few, and repeat with each event.
         let word = |word: &str| PyString::intern(py, word);
         match delivery {
             Delivery::Record { action, origin, topic, id, json } => {
@@ -414,9 +414,9 @@ impl Classes {
                     Err(_) if action == "delete" && origin == "catchup" => py.None().into_bound(py),
                     Err(raised) => return Err(raised),
                 };
-                self.record.bind(py).call1((word(action), record, word(origin), word(&topic), id))
+                self.record.bind(py).call1((word(action), record, word(origin), &*topic, id))
             }
-            Delivery::Message { topic, data } => self.message.bind(py).call1((word(&topic), to_python(py, &data)?)),
+            Delivery::Message { topic, data } => self.message.bind(py).call1((&*topic, to_python(py, &data)?)),
             Delivery::Resync(reason) => self.resync.bind(py).call1((word(reason),)),
             Delivery::Lagged(missed) => self.lagged.bind(py).call1((missed,)),
             Delivery::Live(event) => self.live.object(py, event, decoder),

@@ -29,7 +29,7 @@ use crate::{
     fork::Owned,
     json::{self, Decoder},
     live,
-    options::{Count, Named, Text, options, timeout},
+    options::{Count, Named, Text, options, time},
     progress::{self, Watched},
     realtime::{NativeFeed, Wanted},
 };
@@ -305,7 +305,8 @@ impl NativeRecords {
     ) -> PyResult<NativeFeed> {
         let (live, records) = self.open(py)?;
         let options = options(given)?.listed(filter, sort, expand, fields)?;
-        let asked = live::Asked { options, limit, recheck_every: recheck_every.map(timeout).transpose()?.flatten() };
+        let recheck_every = recheck_every.map(|given| time(given, "recheck_every")).transpose()?.flatten();
+        let asked = live::Asked { options, limit, recheck_every };
         Ok(live::live(live, records, self.decoder.clone_ref(py), asked))
     }
 }

@@ -1,19 +1,24 @@
 //! Runs calls of the core: on the calling thread, with the interpreter detached and Ctrl-C heard, or for asyncio.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     convert::Infallible,
     future::{Future, poll_fn},
-    mem,
     pin::Pin,
+    process,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    thread,
+    thread::{self, LocalKey},
     time::Duration,
 };
 
 use picobase::{Error, ErrorKind, blocking, runtime::BoxFuture};
-use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyCFunction};
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    intern,
+    prelude::*,
+    types::PyCFunction,
+};
 use pyo3_async_runtimes::{
     TaskLocals,
     generic::{ContextExt, JoinError, Runtime, future_into_py_with_locals},
@@ -83,13 +88,7 @@ impl Driver {
                 Ok(convert(py, result)?.into_bound(py))
             }
             Driver::Thread(thread) => {
-                let call = thread.run(py, async move {
-                    let result = call.await;
-                    Python::attach(|py| match result {
-                        Ok(value) => convert(py, value),
-                        Err(e) => Err(error::raise(py, &e)),
-                    })
-                })?;
+                let call = thread.run(py, call, convert)?;
                 match errands {
                     Some(errands) => errands.attended(py, call, thread),
                     None => Ok(call),
@@ -120,26 +119,50 @@ impl Driver {
 
 thread_local! {
     /// Does this thread run a function of the user's inside a call?
-    static IN_HOOK: RefCell<bool> = const { RefCell::new(false) };
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
+    /// Do signal handlers of Python run on this thread? And in which process that was found out: a fork changes it.
+    static HEARS_SIGNALS: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
     /// Where the futures go that are handed over next.
     static SPAWN_ON: RefCell<Option<Handle>> = const { RefCell::new(None) };
+    /// The loop that the result goes to which is handed over next.
+    static RESULT_TO: RefCell<Option<TaskLocals>> = const { RefCell::new(None) };
 }
 
 /// Calls a function of the user's from inside a call.
 pub(crate) fn in_hook<T>(work: impl FnOnce() -> T) -> T {
-    let before = IN_HOOK.replace(true);
-    let out = work();
-    IN_HOOK.set(before);
-    out
+    let _inside = Flagged::set(&IN_HOOK);
+    work()
+}
+
+/// A flag that is set for a while, also where a panic ends that.
+pub(crate) struct Flagged {
+    flag: &'static LocalKey<Cell<bool>>,
+    before: bool,
+}
+
+impl Flagged {
+    pub(crate) fn set(flag: &'static LocalKey<Cell<bool>>) -> Flagged {
+        Flagged { flag, before: flag.replace(true) }
+    }
+
+    pub(crate) fn was_set(&self) -> bool {
+        self.before
+    }
+}
+
+impl Drop for Flagged {
+    fn drop(&mut self) {
+        self.flag.set(self.before);
+    }
 }
 
 /// Waits for the call on this thread, and does its errands.
 fn wait<T: Send>(py: Python<'_>, client: &blocking::Client, call: Call<T>, errands: Option<Errands>) -> PyResult<T> {
-    if IN_HOOK.with_borrow(|inside| *inside) {
+    if IN_HOOK.get() {
         let message = "a blocking call inside a hook or listener would wait for itself";
         return Err(error::fail(py, ErrorKind::Configuration, message, "Make it in a thread of its own."));
     }
-    let call = Interruptible { call, tick: None };
+    let call = Interruptible { call, hears: hears_signals(py), tick: None };
     match errands {
         None => {
             let done = py.detach(|| {
@@ -220,6 +243,8 @@ fn wait_beside<T: Send>(
 /// A call that ends when a signal handler of Python raises: dropping it cancels it.
 struct Interruptible<T> {
     call: Call<T>,
+    /// Can a signal handler run on this thread?
+    hears: bool,
     /// Made when the call has to wait; then it looks for signals now and then.
     tick: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -232,6 +257,9 @@ impl<T> Future for Interruptible<T> {
         if let Poll::Ready(result) = self.call.as_mut().poll(cx) {
             return Poll::Ready(Ok(Ok(result)));
         }
+        if !self.hears {
+            return Poll::Pending;
+        }
         let tick = self.tick.get_or_insert_with(|| Box::pin(tokio::time::sleep(SIGNALS)));
         while tick.as_mut().poll(cx).is_ready() {
             if let Some(Err(raised)) = exit::attach(|py| py.check_signals()) {
@@ -241,6 +269,28 @@ impl<T> Future for Interruptible<T> {
         }
         Poll::Pending
     }
+}
+
+/// Do signal handlers of Python run on this thread?
+fn hears_signals(py: Python<'_>) -> bool {
+    let pid = process::id();
+    match HEARS_SIGNALS.get() {
+        Some((of, hears)) if of == pid => hears,
+        _ => {
+            let hears = may_set_handlers(py);
+            HEARS_SIGNALS.set(Some((pid, hears)));
+            hears
+        }
+    }
+}
+
+/// Where they run they may be set as well, and only there. Asked with a handler that is none, so that nothing is set: what
+/// is wrong with it is only said on the right thread.
+fn may_set_handlers(py: Python<'_>) -> bool {
+    const SIGINT: u8 = 2;
+    let signals = py.import(intern!(py, "_signal"));
+    let asked = signals.and_then(|signals| signals.call_method1(intern!(py, "signal"), (SIGINT, py.None())));
+    !asked.is_err_and(|refused| refused.is_instance_of::<PyValueError>(py))
 }
 
 /// A future of the loop that runs.
@@ -265,31 +315,36 @@ pub(crate) struct EventThread {
     handle: Handle,
     /// The thread ends when this one, and that of each call, are gone; or at once when something is sent.
     alive: Mutex<Option<mpsc::UnboundedSender<()>>>,
-    /// What is done at its end.
-    over: Arc<Mutex<Vec<Over>>>,
+    over: AtEnd,
 }
 
+/// What is done at the end of the thread; none after it.
+type AtEnd = Arc<Mutex<Option<Vec<Over>>>>;
 type Over = Box<dyn FnOnce(Python<'_>) + Send>;
 
 impl EventThread {
     fn start(py: Python<'_>) -> PyResult<EventThread> {
+        exit::check(py)?;
         let failed = |e: std::io::Error| PyRuntimeError::new_err(format!("the client has no thread: {e}"));
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let handle = runtime.handle().clone();
         let (alive, mut ended) = mpsc::unbounded_channel();
         let (gone, is_gone) = std::sync::mpsc::channel::<Infallible>();
-        let over: Arc<Mutex<Vec<Over>>> = Arc::default();
+        let over: AtEnd = Arc::new(Mutex::new(Some(Vec::new())));
         let last = over.clone();
         let drive = move || {
             let _gone = gone;
-            // Sent or not: both mean the end.
-            let _ = runtime.block_on(ended.recv());
-            runtime.shutdown_background();
-            let all = mem::take(&mut *last.lock().unwrap_or_else(PoisonError::into_inner));
-            if !all.is_empty() {
-                // Where the interpreter ends as well, nobody waits.
-                let _ = exit::attach(|py| all.into_iter().for_each(|over| over(py)));
-            }
+            // The interpreter knows the thread from here on: to enter it is cheap then, which each call does.
+            let _ = exit::attach(|py| {
+                py.detach(|| {
+                    // Sent or not: both mean the end.
+                    let _ = runtime.block_on(ended.recv());
+                    runtime.shutdown_background();
+                    exit::hold_back();
+                });
+                let all = last.lock().unwrap_or_else(PoisonError::into_inner).take();
+                all.into_iter().flatten().for_each(|over| over(py));
+            });
         };
         thread::Builder::new().name("picobase".into()).spawn(drive).map_err(failed)?;
         exit::began(py, alive.downgrade(), is_gone);
@@ -300,40 +355,82 @@ impl EventThread {
     fn end<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let over = future(py)?;
         let running = TaskLocals::with_running_loop(py)?.event_loop(py).unbind();
-        let done = over.getattr(intern!(py, "set_result"))?.unbind();
+        let set = over.getattr(intern!(py, "set_result"))?.unbind();
         let waited = over.clone().unbind();
         let tell: Over = Box::new(move |py| {
             // Who waited may have been cancelled, and the loop may be closed.
-            let set = PyCFunction::new_closure(py, None, None, move |args, _| -> PyResult<()> {
+            let end = PyCFunction::new_closure(py, None, None, move |args, _| -> PyResult<()> {
                 if !waited.bind(args.py()).call_method0("done")?.is_truthy()? {
-                    done.bind(args.py()).call1((args.py().None(),))?;
+                    set.bind(args.py()).call1((args.py().None(),))?;
                 }
                 Ok(())
             });
-            let _ = set.and_then(|set| running.bind(py).call_method1("call_soon_threadsafe", (set,)));
+            let _ = end.and_then(|end| running.bind(py).call_method1("call_soon_threadsafe", (end,)));
         });
-        self.over.lock().unwrap_or_else(PoisonError::into_inner).push(tell);
+        match &mut *self.over.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(all) => all.push(tell),
+            // With the interpreter it has ended before.
+            None => return done(py.None().into_bound(py)),
+        }
         drop(self.alive.lock().unwrap_or_else(PoisonError::into_inner).take());
         Ok(over)
     }
 
-    pub(crate) fn run<'py>(
+    /// The call as something to await, which gives what `convert` makes of its result.
+    pub(crate) fn run<'py, T, C>(
         &self,
         py: Python<'py>,
-        call: impl Future<Output = PyResult<Py<PyAny>>> + Send + 'static,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        call: impl Future<Output = Result<T, Error>> + Send + 'static,
+        convert: C,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        T: Send + 'static,
+        C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    {
+        exit::check(py)?;
         let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| closed(py))?;
-        let call = async move {
-            let _alive = alive;
-            call.await
-        };
         // Hooks see the context variables of who calls.
         let locals = TaskLocals::with_running_loop(py)?.copy_context(py)?;
+        let to = locals.clone();
+        let call = async move {
+            let _alive = alive;
+            let result = call.await;
+            RESULT_TO.set(Some(to));
+            Ok(Outcome { result, convert })
+        };
         SPAWN_ON.set(Some(self.handle.clone()));
         let awaitable = future_into_py_with_locals::<Bridge, _, _>(py, locals, call);
         SPAWN_ON.set(None);
         awaitable
     }
+}
+
+/// The result of a call on its way to Python: it becomes an object where it is handed over, if anybody still waits for it.
+struct Outcome<T, C> {
+    result: Result<T, Error>,
+    convert: C,
+}
+
+impl<'py, T, C> IntoPyObject<'py> for Outcome<T, C>
+where
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>>,
+{
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.result {
+            Ok(value) => Ok((self.convert)(py, value)?.into_bound(py)),
+            Err(e) => Err(error::raise(py, &e)),
+        }
+    }
+}
+
+/// Can the loop be told anything?
+fn is_open(py: Python<'_>, to: &TaskLocals) -> bool {
+    let closed = to.event_loop(py).call_method0(intern!(py, "is_closed")).and_then(|closed| closed.is_truthy());
+    !closed.unwrap_or(false)
 }
 
 tokio::task_local! {
@@ -355,9 +452,15 @@ impl Runtime for Bridge {
         Box::pin(async move { task.await.map_err(|e| Ended(Some(e))) })
     }
 
-    /// In place: the thread is there for Python, and has to wait for the interpreter anyway.
+    /// In place: the thread is there for Python, and has to wait for the interpreter anyway. A loop that was closed
+    /// meanwhile, or an interpreter that ends, is not told what came of a call.
     fn spawn_blocking<F: FnOnce() + Send + 'static>(work: F) -> Self::JoinHandle {
-        work();
+        let to = RESULT_TO.take();
+        let _ = exit::attach(|py| {
+            if to.is_none_or(|to| is_open(py, &to)) {
+                work();
+            }
+        });
         Box::pin(async { Ok(()) })
     }
 }

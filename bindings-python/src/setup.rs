@@ -13,7 +13,10 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
-use crate::{hooks::Hooks, options::timeout, realtime, store::Keeper};
+use crate::{hooks::Hooks, options::{time, timeout}, realtime, store::Keeper};
+
+type SetText = fn(ClientBuilder, &str) -> ClientBuilder;
+type SetTime = fn(ClientBuilder, Duration) -> ClientBuilder;
 
 /// The options of a client as Python gave them.
 #[derive(Default)]
@@ -51,8 +54,8 @@ impl Setup {
             "url" => self.url = Some(value.extract()?),
             "api_key" => self.key = Some(value.extract()?),
             "timeout" => self.timeout = timeout(value)?,
-            "cold_start_timeout" => self.cold_start_timeout = timeout(value)?,
-            "transfer_idle_timeout" => self.transfer_idle_timeout = timeout(value)?,
+            "cold_start_timeout" => self.cold_start_timeout = time(value, name)?,
+            "transfer_idle_timeout" => self.transfer_idle_timeout = time(value, name)?,
             "max_retries" => self.max_retries = Some(value.extract()?),
             "accept_language" => self.accept_language = Some(value.extract()?),
             "auth_collection" => self.auth_collection = Some(value.extract()?),
@@ -67,14 +70,13 @@ impl Setup {
     }
 
     /// A builder with these options.
-    pub(crate) fn builder(&self, py: Python<'_>) -> PyResult<ClientBuilder> {
-        let _ = py;
+    pub(crate) fn builder(&self) -> ClientBuilder {
         let mut builder = self.hooks.apply(Client::builder().realtime(self.realtime.clone()));
         #[cfg(feature = "test-exports")]
         {
             builder = crate::vectors::staged(builder);
         }
-        let texts: [(&Option<String>, fn(ClientBuilder, &str) -> ClientBuilder); 5] = [
+        let texts: [(&Option<String>, SetText); 5] = [
             (&self.url, ClientBuilder::url),
             (&self.key, ClientBuilder::api_key),
             (&self.accept_language, ClientBuilder::accept_language),
@@ -86,7 +88,7 @@ impl Setup {
                 builder = set(builder, text);
             }
         }
-        let times: [(Option<Duration>, fn(ClientBuilder, Duration) -> ClientBuilder); 3] = [
+        let times: [(Option<Duration>, SetTime); 3] = [
             (self.timeout, ClientBuilder::timeout),
             (self.cold_start_timeout, ClientBuilder::cold_start_timeout),
             (self.transfer_idle_timeout, ClientBuilder::transfer_idle_timeout),
@@ -107,10 +109,10 @@ impl Setup {
             });
         }
         let builder = builder.store(self.keeper.store());
-        Ok(match self.keeper.held() {
+        match self.keeper.held() {
             Some(held) => builder.held(held),
             None => builder,
-        })
+        }
     }
 }
 

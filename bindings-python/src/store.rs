@@ -15,7 +15,7 @@ use picobase::{
 use pyo3::{exceptions::PyTypeError, intern, prelude::*};
 use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 
-use crate::{error, run::in_hook};
+use crate::{error, exit, run::in_hook};
 
 /// The store of a client's session.
 #[derive(Clone)]
@@ -175,7 +175,7 @@ pub(crate) struct PyStore {
 
 impl PyStore {
     async fn ask(&self, method: &'static str, session: Option<String>) -> Result<Py<PyAny>, Error> {
-        let asked = Python::try_attach(|py| {
+        let asked = exit::attach(|py| {
             let home = self.home.load_full();
             let object = self.object.bind(py);
             let called = in_hook(|| match session {
@@ -194,7 +194,7 @@ impl Store for PyStore {
         Box::pin(async {
             let held = self.ask("load", None).await?;
             let text =
-                Python::try_attach(|py| held.extract::<Option<String>>(py).map_err(|raised| failed("load", &raised)));
+                exit::attach(|py| held.extract::<Option<String>>(py).map_err(|raised| failed("load", &raised)));
             text.unwrap_or(Ok(None))
         })
     }
@@ -210,7 +210,7 @@ impl Store for PyStore {
 
 /// What a method of the user's raised. Its text may hold what was to be kept, so it stays with the exception.
 fn failed(method: &str, raised: &PyErr) -> Error {
-    let said = Python::try_attach(|py| {
+    let said = exit::attach(|py| {
         let kind = raised.get_type(py).qualname().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
         Error::new(ErrorKind::Storage, format!("`{method}` of the session store raised {kind}"))
             .with_fix("Mend the store; the exception is the cause of this one.")

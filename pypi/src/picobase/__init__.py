@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from ._sync.services import Backups, Collections, Crons, Logs, Settings, Sql
     from ._types import BatchResult, Chunked, ListResult, Many
 
+    __version__: str
+
 __all__ = [
     "AsyncAuth",
     "AsyncAuthChanges",
@@ -200,6 +202,8 @@ def __getattr__(name: str) -> "Any":
 
     if name == "stores":
         return import_module(".stores", __name__)
+    if name == "__version__":
+        return import_module("._native", __name__).__version__
     for module, names in _PLACES.items():
         if name in names.split():
             value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
@@ -208,4 +212,4 @@ def __getattr__(name: str) -> "Any":
 
 
 def __dir__() -> "list[str]":
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__", "stores"})

@@ -29,10 +29,11 @@ def held():
         "files": len(os.listdir("/proc/self/fd")),
     }
 
-def compare(before, after):
+def compare(before, after, at_once=0):
+    """Of calls that are made at once each may leave a connection in the pool."""
     grown = {name: after[name] - before[name] for name in after}
     assert grown["objects"] < 200 and grown["blocks"] < 1000, grown
-    assert grown["threads"] <= 0 and grown["files"] <= 0, grown
+    assert grown["threads"] <= 0 and grown["files"] <= at_once, grown
     assert grown["bytes"] < 3_000_000, grown
     print("flat")
 """
@@ -59,7 +60,7 @@ async def main():
         await work(calls // 4)
         before = held()
         await work(calls)
-        compare(before, held())
+        compare(before, held(), at_once=50)
 asyncio.run(main())
 """
 
@@ -73,7 +74,7 @@ with Client(URL) as client, ThreadPoolExecutor(8) as pool:
     work(calls // 4)
     before = held()
     work(calls)
-    compare(before, held())
+    compare(before, held(), at_once=8)
 """
 
 FAILURES = """

@@ -222,7 +222,7 @@ async fn run(client: &Client, mut call: Call) -> Result<Answer, Error> {
     let template = if call.custom_path.is_empty() { call.endpoint.path } else { redact_path(&call.custom_path) };
     let span = debug_span!("picobase.call", method = call.endpoint.method.as_str(), template);
     let clock = Clock::new(client, &call);
-    let report = Report::new(client, &call, template, &url, clock.started, span.clone());
+    let report = Report::new(client, &call, template, &url, clock.started, span);
     let mut run = Run {
         client,
         clock,
@@ -237,7 +237,7 @@ async fn run(client: &Client, mut call: Call) -> Result<Answer, Error> {
     };
     // Pinned where they are made, futures are not copied into each other: a large one would be, at every level.
     let result = {
-        let mut finish = pin!(run.finish());
+        let (mut finish, span) = (pin!(run.finish()), &report.span);
         poll_fn(|cx| {
             // Entering and leaving a span at every poll is only worth it where somebody listens.
             let _entered = (!span.is_disabled()).then(|| span.enter());

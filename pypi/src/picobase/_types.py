@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypedDict
 
-    from ._errors import PicoBaseError
+    from ._errors import DecodeError, PicoBaseError
 
     class CallOptions(TypedDict, total=False):
         """What every call may be given.
@@ -70,14 +70,14 @@ class ListResult(Sequence[T], Generic[T]):
         self.total_pages = total_pages
 
     @classmethod
-    def _of(cls, answer: dict[str, Any]) -> ListResult[T]:
-        return cls(
-            answer["items"],
-            answer["page"],
-            answer["perPage"],
-            answer.get("totalItems", -1),
-            answer.get("totalPages", -1),
-        )
+    def _of(cls, answer: Any) -> ListResult[T]:
+        try:
+            items, page, per_page = answer["items"], answer["page"], answer["perPage"]
+        except (KeyError, TypeError):
+            raise _no_list(answer) from None
+        if type(items) is not list:
+            raise _no_list(answer)
+        return cls(items, page, per_page, answer.get("totalItems", -1), answer.get("totalPages", -1))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -94,6 +94,15 @@ class ListResult(Sequence[T], Generic[T]):
 
     def __repr__(self) -> str:
         return f"<ListResult page {self.page} of {self.total_pages}, {len(self.items)} of {self.total_items} items>"
+
+
+def _no_list(answer: Any) -> DecodeError:
+    from json import dumps
+
+    from ._errors import DecodeError
+
+    fix = "Check that the URL is that of the instance, and that nothing on the way changes answers."
+    return DecodeError("the answer is no list", fix=fix, body=dumps(answer, ensure_ascii=False)[:200])
 
 
 class Many(Generic[T]):

@@ -215,6 +215,11 @@ _PARTS = (
 )  # fmt: skip
 
 
+for _public in (FieldError, PicoBaseError, *_KINDS):
+    # Where users import them from: it is what tracebacks and pickles name.
+    _public.__module__ = "picobase"
+
+
 def make(kind: str, parts: dict[str, Any]) -> PicoBaseError:
     """The exception of a kind, as the core describes it."""
     parts["fields"] = {name: FieldError(*field) for name, field in parts["fields"].items()}

@@ -162,10 +162,7 @@ class AsyncAuth:
         Args:
             provider: The provider's name.
             open: Gets the address of the provider's page and shows it to the user; it should return at once. What it
-                raises ends the sign-in.
-                # async only
-                It runs on the event loop, and may be a coroutine function.
-                # end
+                raises ends the sign-in. With asyncio it runs on the event loop, and may be a coroutine function.
             scopes: What to ask the provider for, in place of what the server asks for.
             create_data: Fields for the record, where this sign-in creates the user.
             mfa_id: The id of the sign-in whose second factor this is.
@@ -384,15 +381,10 @@ class AsyncAuth:
     def on_change(self, listener: AuthListener) -> Callable[[], None]:
         """Calls `listener` with what happens to the session, `INITIAL_SESSION` first, as soon as the session is loaded.
 
-        # async only
-        It runs on the event loop that runs now, and may be a coroutine function: each call becomes a task. What it
-        raises goes to the loop's exception handler.
-        # end
-        # sync only
-        # It runs on the thread that makes the change, where a blocking call would wait for itself and is an error. What
-        # a store of one's own holds is loaded by the first call, or by `ready`. What a listener raises goes to
-        # `sys.unraisablehook`.
-        # end
+        With asyncio it runs on the event loop that runs now, and may be a coroutine function: each call becomes a task.
+        With the blocking client it runs on the thread that makes the change, where a blocking call would wait for itself
+        and is an error; what a store of one's own holds is loaded by the first call, or by `ready`. What a listener
+        raises goes to the loop's exception handler, or to `sys.unraisablehook`.
 
         A listener belongs to its process: a child that was forked adds its own.
 

@@ -405,8 +405,8 @@ class AsyncCollection(Generic[T]):
         from picobase import AsyncClient
 
         async def show(client: AsyncClient) -> None:
-            async with client.collection("posts").live(filter="status = 'published'", sort="-created,id", limit=20)
-            as live:
+            posts = client.collection("posts")
+            async with posts.live(filter="status = 'published'", sort="-created,id", limit=20) as live:
                 async for change in live:
                     print(change.action, [post["title"] for post in live.records])
         ```
@@ -433,3 +433,6 @@ class AsyncCollection(Generic[T]):
 
         native = self._records.live(filter, sort, limit, recheck_every, expand, fields, options)
         return AsyncLiveQuery(native, callback, on_error)
+
+    def __repr__(self) -> str:
+        return f"<AsyncCollection {self.name!r}>"

@@ -69,11 +69,14 @@ class Client:
     Raises:
         ConfigurationError: An option is wrong; `fix` says what to do.
 
-    These functions run on the thread that makes the call, where a blocking call would wait for itself and is an
-    error. What all but `before_call` raise goes to `sys.unraisablehook` and breaks no call.
+    With asyncio `before_call` runs on the client's own thread, with the context variables of whoever calls; the other
+    functions run on the event loop: the one where they were added, or else the one that the call was made on. With the
+    blocking client all run on the thread that makes the call, where a blocking call would wait for itself and is an
+    error. What all but `before_call` raise goes to the loop's exception handler, or to `sys.unraisablehook`, and breaks
+    no call.
 
-    A client may be used by several threads. Close it, or use `with`: its connections then end at once. One that is
-    forgotten ends when it is collected.
+    A client may be used by several threads and event loops. Close it, or use `with`: its connections then end at
+    once, and its threads. One that is forgotten ends when it is collected.
 
     A client that was made before a fork works in the child too, on connections of its own and with the session that it
     had.

@@ -394,8 +394,8 @@ class Collection(Generic[T]):
         from picobase import Client
 
         def show(client: Client) -> None:
-            with client.collection("posts").live(filter="status = 'published'", sort="-created,id", limit=20)
-            as live:
+            posts = client.collection("posts")
+            with posts.live(filter="status = 'published'", sort="-created,id", limit=20) as live:
                 for change in live:
                     print(change.action, [post["title"] for post in live.records])
         ```
@@ -422,3 +422,6 @@ class Collection(Generic[T]):
 
         native = self._records.live(filter, sort, limit, recheck_every, expand, fields, options)
         return LiveQuery(native, callback, on_error)
+
+    def __repr__(self) -> str:
+        return f"<Collection {self.name!r}>"

@@ -48,9 +48,13 @@ class Feed(Generic[E]):
         on_error: Callable[[Exception], object] | None = None,
     ) -> None:
         self._native = native
+        self._callback: Callable[[E], object] | None = None
+        self._has_begun = False
+        for function in (callback, on_error):
+            if function is not None and not callable(function):
+                raise TypeError(f"a callback must be a function, not {type(function).__name__}")
         self._callback = callback
         self._on_error = on_error
-        self._has_begun = False
         self._is_open = True
         self._error: Exception | None = None
         self._items: list[E] = []

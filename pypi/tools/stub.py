@@ -2,7 +2,8 @@
 
 `python tools/stub.py GENERATED` writes it, `python tools/stub.py GENERATED --check` fails where what is there differs.
 
-What is generated knows no parameters of generic classes, nor typed dicts, and names a class of functions that cannot be imported.
+What is generated knows no parameters of generic classes, nor typed dicts, nor what the module exports, and names a class that cannot
+be imported. What it does not know of the module is its version.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ RULES = [
     (r"\blist\b(?!\[)", "list[Any]"),
     (r"\btuple\b(?!\[)", "tuple[Any, ...]"),
     (r"\bbuiltin_function_or_method\b", "Callable[..., Any]"),
+    (r"^def __getattr__\(name: str\) -> Incomplete: \.\.\.\n", "__version__: str\n"),
     (r"^(?=from os import)", "from collections.abc import Callable, Mapping\n"),
 ]
 
 
 def improved(text: str) -> str:
+    """What is generated, as type checkers can use it."""
     for pattern, better in RULES:
         text = re.sub(pattern, better, text, flags=re.MULTILINE)
+    names = re.findall(r"^(?:class |def |(?=__version__: ))(\w+)", text, flags=re.MULTILINE)
+    text += f"__all__ = {sorted(names)}\n"
     # The linter orders imports and drops those that nothing needs, the formatter does the rest.
     for command in (["check", "--quiet", "--select=I,F401", "--fix"], ["format", "--quiet"]):
         ruff = ["ruff", *command, f"--stdin-filename={TARGET}", "-"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any, SupportsIndex, final
 
-from _typeshed import Incomplete, SupportsGetItem
+from _typeshed import SupportsGetItem
 
 @final
 class Native:
@@ -54,6 +54,10 @@ class Native:
     def on_storage_error(self, /, listener: Any) -> Callable[..., Any]:
         """
         Calls `listener` with errors of this client's own store that no call can report; answers how to stop that.
+        """
+    def panic(self, /) -> Any:
+        """
+        A call that panics, for tests.
         """
     def realtime(self, /) -> NativeRealtime:
         """
@@ -171,8 +175,8 @@ class NativeBatch:
         self,
         /,
         kind: str,
-        collection: Incomplete,
-        id: Incomplete,
+        collection: str,
+        id: str,
         body: Any | None,
         expand: Any | None,
         fields: Any | None,
@@ -182,7 +186,7 @@ class NativeBatch:
         """
         All or none; pairs of status and body.
         """
-    def send_chunked(self, /, size: Incomplete | None, given: Mapping[str, Any]) -> Any:
+    def send_chunked(self, /, size: SupportsIndex | None, given: Mapping[str, Any]) -> Any:
         """
         Chunk by chunk; what was done, and the error that ended it.
         """
@@ -337,14 +341,14 @@ class NativeRecords:
         on_progress: Any | None,
         given: Mapping[str, Any],
     ) -> Any: ...
-    def delete(self, /, id: Incomplete, given: Mapping[str, Any]) -> Any: ...
+    def delete(self, /, id: str, given: Mapping[str, Any]) -> Any: ...
     def get_first_list_item(
-        self, /, filter: Incomplete, sort: Any | None, expand: Any | None, fields: Any | None, given: Mapping[str, Any]
+        self, /, filter: str, sort: Any | None, expand: Any | None, fields: Any | None, given: Mapping[str, Any]
     ) -> Any: ...
     def get_full_list(
         self,
         /,
-        batch_size: Incomplete | None,
+        batch_size: SupportsIndex | None,
         filter: Any | None,
         sort: Any | None,
         expand: Any | None,
@@ -354,8 +358,8 @@ class NativeRecords:
     def get_list(
         self,
         /,
-        page: Incomplete,
-        per_page: Incomplete,
+        page: SupportsIndex,
+        per_page: SupportsIndex,
         filter: Any | None,
         sort: Any | None,
         expand: Any | None,
@@ -370,11 +374,11 @@ class NativeRecords:
         """
         The records of these ids, and the ids that are missing.
         """
-    def get_one(self, /, id: Incomplete, expand: Any | None, fields: Any | None, given: Mapping[str, Any]) -> Any: ...
+    def get_one(self, /, id: str, expand: Any | None, fields: Any | None, given: Mapping[str, Any]) -> Any: ...
     def iterate(
         self,
         /,
-        batch_size: Incomplete | None,
+        batch_size: SupportsIndex | None,
         filter: Any | None,
         sort: Any | None,
         expand: Any | None,
@@ -415,7 +419,7 @@ class NativeRecords:
     def update(
         self,
         /,
-        id: Incomplete,
+        id: str,
         body: Any | None,
         expand: Any | None,
         fields: Any | None,
@@ -508,4 +512,29 @@ def without_unset(text: bytes, members: Mapping[str, Any]) -> bytes | None:
     member, whose lists and maps may hold several. None where nothing is to be changed.
     """
 
-def __getattr__(name: str) -> Incomplete: ...
+__version__: str
+__all__ = [
+    "Native",
+    "NativeAuth",
+    "NativeBatch",
+    "NativeChanges",
+    "NativeDownload",
+    "NativeErrands",
+    "NativeFeed",
+    "NativeFiles",
+    "NativeListener",
+    "NativeRealtime",
+    "NativeRecords",
+    "NativeStore",
+    "NativeWalk",
+    "NativeWanted",
+    "__version__",
+    "filter",
+    "from_cookies",
+    "loads",
+    "removal_cookies",
+    "to_cookies",
+    "token_expiry",
+    "token_record",
+    "without_unset",
+]

@@ -23,24 +23,27 @@ class Store(Protocol):
     meanwhile: give it an `AsyncStore` where they have to wait for something.
 
     ```python
-    import keyring
+    from collections.abc import MutableMapping
+    from typing import Any
 
     from picobase import Client
 
-    class Keyring:
-        def __init__(self, name: str) -> None:
-            self.name = name
+    # In the session that a web framework keeps on the server, Django's for example.
+    class InSession:
+        def __init__(self, session: MutableMapping[str, str]) -> None:
+            self.session = session
 
         def load(self) -> str | None:
-            return keyring.get_password("my-app", self.name)
+            return self.session.get("picobase")
 
         def save(self, session: str) -> None:
-            keyring.set_password("my-app", self.name, session)
+            self.session["picobase"] = session
 
         def clear(self) -> None:
-            keyring.delete_password("my-app", self.name)
+            self.session.pop("picobase", None)
 
-    client = Client("https://my-app.picobase.com", store=Keyring("ada"))
+    def visitor(client: Client, request: Any) -> Client:
+        return client.with_session(InSession(request.session))
     ```
     """
 

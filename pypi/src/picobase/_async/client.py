@@ -350,7 +350,8 @@ class AsyncClient:
         from picobase import AsyncClient
 
         async def add(client: AsyncClient) -> int:
-            return await client.rpc("add", {"a": 1, "b": 2})
+            total: int = await client.rpc("add", {"a": 1, "b": 2})
+            return total
         ```
 
         Args:

@@ -351,7 +351,8 @@ class Client:
         from picobase import Client
 
         def add(client: Client) -> int:
-            return client.rpc("add", {"a": 1, "b": 2})
+            total: int = client.rpc("add", {"a": 1, "b": 2})
+            return total
         ```
 
         Args:

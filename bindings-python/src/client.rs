@@ -133,8 +133,9 @@ impl Live {
         if self.base.is_blocking { Ok(value) } else { run::done(value) }
     }
 
-    fn driver(&self, py: Python<'_>) -> PyResult<Arc<Driver>> {
-        self.base.driver.load_full().ok_or_else(|| closed(py))
+    fn driver(&self, py: Python<'_>) -> PyResult<Driver> {
+        let driver = self.base.driver.load();
+        Ok(driver.as_ref().ok_or_else(|| closed(py))?.of(&self.client))
     }
 
     fn check(&self, py: Python<'_>) -> PyResult<()> {

@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
     pin::Pin,
     process,
     sync::{Arc, Mutex, PoisonError},
@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use crate::{
-    beside::{Beside, Errands},
+    beside::{Beside, Errands, Wanted},
     closing::closed,
     error, exit, logging,
 };
@@ -57,6 +57,14 @@ impl Driver {
             return Ok(Driver::Caller(made.map_err(|e| error::raise(py, &e))?));
         }
         Ok(Driver::Thread(Arc::new(EventThread::start(py)?)))
+    }
+
+    /// This driver for a client of its family.
+    pub(crate) fn of(&self, client: &picobase::Client) -> Driver {
+        match self {
+            Driver::Caller(caller) => Driver::Caller(caller.around(client.clone())),
+            Driver::Thread(thread) => Driver::Thread(thread.clone()),
+        }
     }
 
     /// Runs `call`, and answers what `convert` makes of its result: at once, or as an awaitable.
@@ -156,106 +164,100 @@ impl Drop for Flagged {
     }
 }
 
-/// Waits for the call on this thread, and does its errands.
-fn wait<T: Send>(py: Python<'_>, client: &blocking::Client, call: Call<T>, errands: Option<Errands>) -> PyResult<T> {
+/// Waits for the call on this thread, and does its errands. It leaves the runtime for each: what Python does then may be a
+/// call too.
+fn wait<T: Send + 'static>(py: Python<'_>, client: &blocking::Client, call: Call<T>, errands: Option<Errands>) -> PyResult<T> {
     if IN_HOOK.get() {
         let message = "a blocking call inside a hook or listener would wait for itself";
         return Err(error::fail(py, ErrorKind::Configuration, message, "Make it in a thread of its own."));
     }
-    let call = Interruptible { call, hears: hears_signals(py), tick: None };
-    match errands {
-        None => {
-            let done = py.detach(|| {
-                let done = client.run(call);
-                if !has_answer(&done) {
-                    settle(client);
-                }
-                exit::hold();
-                done
-            });
-            done.map_err(|e| error::raise(py, &e))??.map_err(|e| error::raise(py, &e))
-        }
-        Some(errands) => {
-            let done = wait_beside(py, client, call, errands);
-            if done.is_err() {
-                py.detach(|| settle(client));
-            }
-            done
-        }
-    }
-}
-
-/// Did the call end with the server's word? Else its request was given up.
-fn has_answer<T>(done: &Result<PyResult<Result<T, Error>>, Error>) -> bool {
-    match done {
-        Ok(Ok(Ok(_))) => true,
-        Ok(Ok(Err(e))) => e.status() != 0,
-        Ok(Err(_)) | Err(_) => false,
-    }
-}
-
-/// Lets connections end whose requests were given up: until the next call nobody would look after them.
-fn settle(client: &blocking::Client) {
-    let rounds = async {
-        for _ in 0..3 {
-            task::yield_now().await;
-        }
-        Ok(())
-    };
-    // Where the runtime cannot run there is nothing to look after.
-    let _ = client.run(rounds);
-}
-
-/// Leaves the runtime for each errand: what Python does then may be a call too.
-fn wait_beside<T: Send>(
-    py: Python<'_>,
-    client: &blocking::Client,
-    mut call: Interruptible<T>,
-    errands: Errands,
-) -> PyResult<T> {
-    let mut cause = None;
+    let (mut call, mut cause) = (Interruptible::new(py, call), None);
     let done = loop {
-        let mut call = Pin::new(&mut call);
-        let step = poll_fn(|cx| match call.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Ok(Err(done))),
-            Poll::Pending => match errands.poll(cx) {
-                Poll::Ready(Some(wanted)) => Poll::Ready(Ok(Ok(wanted))),
+        let step = poll_fn(|cx| match Pin::new(&mut call).poll(cx) {
+            Poll::Ready(done) => Poll::Ready(done.map(Step::Done)),
+            Poll::Pending => match errands.as_ref().map(|errands| errands.poll(cx)) {
+                Some(Poll::Ready(Some(wanted))) => Poll::Ready(Ok(Step::Errand(wanted))),
                 _ => Poll::Pending,
             },
         });
-        let done = py.detach(|| {
-            let done = client.run(step);
-            exit::hold();
-            done
-        });
-        match done.map_err(|e| error::raise(py, &e))? {
-            Ok(wanted) => cause = Errands::served(py, wanted)?.or(cause),
-            Err(done) => break done,
+        match drive(py, client, step) {
+            Ok(Step::Errand(wanted)) => match Errands::served(py, wanted) {
+                Ok(failed) => cause = failed.or(cause),
+                // Its connection is let go in one more round.
+                Err(raised) => _ = drive(py, client, async { Err::<(), _>(call.give_up(raised)) }),
+            },
+            Ok(Step::Done(value)) => break Ok(value),
+            Err(error) => break Err(error),
+        }
+        if call.raised.is_some() {
+            break Err(given_up());
         }
     };
-    done.map_err(|e| error::raise(py, &e))??.map_err(|e| {
-        let raised = error::raise(py, &e);
-        raised.set_cause(py, cause);
+    if let Some(raised) = call.raised {
+        return Err(raised);
+    }
+    done.map_err(|error| {
+        let raised = error::raise(py, &error);
+        if cause.is_some() {
+            raised.set_cause(py, cause);
+        }
         raised
     })
 }
 
-/// A call that ends when a signal handler of Python raises: dropping it cancels it.
+/// How far a blocking call has come.
+enum Step<T> {
+    Errand(Wanted),
+    Done(T),
+}
+
+/// Runs it on this thread, outside of the interpreter.
+fn drive<T: Send>(
+    py: Python<'_>,
+    client: &blocking::Client,
+    work: impl Future<Output = Result<T, Error>> + Send,
+) -> Result<T, Error> {
+    py.detach(|| {
+        let done = client.run(work);
+        exit::hold();
+        done
+    })
+}
+
+/// A call that ends when a signal handler of Python raises.
 struct Interruptible<T> {
     call: Call<T>,
     /// Can a signal handler run on this thread?
     hears: bool,
     /// Made when the call has to wait; then it looks for signals now and then.
     tick: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// What Python raised, which ends the call.
+    raised: Option<PyErr>,
 }
 
-impl<T> Future for Interruptible<T> {
-    /// The outer error is that of the runtime, the middle one the signal handler's.
-    type Output = Result<PyResult<Result<T, Error>>, Error>;
+impl<T: 'static> Interruptible<T> {
+    fn new(py: Python<'_>, call: Call<T>) -> Interruptible<T> {
+        Interruptible { call, hears: hears_signals(py), tick: None, raised: None }
+    }
+
+    /// Drops the call, which cancels it.
+    fn give_up(&mut self, raised: PyErr) -> Error {
+        self.call = Box::pin(pending());
+        self.raised = Some(raised);
+        given_up()
+    }
+}
+
+fn given_up() -> Error {
+    Error::new(ErrorKind::Cancelled, "Python raised something while the call was under way")
+}
+
+impl<T: 'static> Future for Interruptible<T> {
+    type Output = Result<T, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Poll::Ready(result) = self.call.as_mut().poll(cx) {
-            return Poll::Ready(Ok(Ok(result)));
+            return Poll::Ready(result);
         }
         if !self.hears {
             return Poll::Pending;
@@ -263,7 +265,7 @@ impl<T> Future for Interruptible<T> {
         let tick = self.tick.get_or_insert_with(|| Box::pin(tokio::time::sleep(SIGNALS)));
         while tick.as_mut().poll(cx).is_ready() {
             if let Some(Err(raised)) = exit::attach(|py| py.check_signals()) {
-                return Poll::Ready(Ok(Err(raised)));
+                return Poll::Ready(Err(self.give_up(raised)));
             }
             tick.set(tokio::time::sleep(SIGNALS));
         }

@@ -144,7 +144,19 @@ impl Client {
     /// # let _ = visitor; }
     /// ```
     pub fn with_session(&self, source: impl Into<crate::client::SessionSource>) -> Client {
-        Client { inner: self.inner.with_session(source), driver: self.driver.clone() }
+        self.around(self.inner.with_session(source))
+    }
+
+    /// Another client of the same family, driven like this one.
+    ///
+    /// ```
+    /// # fn demo(db: picobase::blocking::Client, token: &str) {
+    /// let visitor: picobase::Client = (*db).with_session(token);
+    /// let visitor = db.around(visitor);
+    /// # let _ = visitor; }
+    /// ```
+    pub fn around(&self, client: crate::Client) -> Client {
+        Client { inner: client, driver: self.driver.clone() }
     }
 
     /// Makes a call on this thread and waits for its result.

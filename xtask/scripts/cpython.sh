@@ -3,7 +3,7 @@
 #
 # For Debian machines that have neither. Debian has no free-threaded CPython, and its 3.14 needs a newer C library than its
 # stable release has, so both are built, each in about a minute. The sources come through apt, signed, from the release of
-# Ubuntu that has 3.14, and stay beside FOLDER for the other build. `cargo xtask` calls it by itself where it is needed.
+# Debian that has 3.14, and stay beside FOLDER for the other build. `cargo xtask` calls it by itself where it is needed.
 set -euo pipefail
 
 folder=$1
@@ -11,35 +11,35 @@ version=$2
 work=$(mkdir -p "$(dirname "$folder")/cpython" && cd "$(dirname "$folder")/cpython" && pwd)
 folder=$(cd "$(dirname "$folder")" && pwd)/$(basename "$folder")
 
+# The release of Debian whose sources are taken, and a version of them for mirrors that have not the newest.
+RELEASE=sid
+KNOWN=python3.14_3.14.7.orig.tar.xz
+KNOWN_SHA256=3b48dac8fb59f62eaa67ac83c1eb12bda1b7a08406dd286e252c11a66be27f81
+
 # An apt configuration of our own: this machine's stays as it is. With it, runs what is named.
-apt_of() {
-  local place=$work/$1 tool=$2
-  shift 2
-  mkdir -p "$place"/{lists/partial,cache/archives/partial}
-  "$tool" -o Dir::Etc::sourcelist="$place/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-    -o Dir::State::lists="$place/lists" -o Dir::Cache="$place/cache" -o APT::Sandbox::User=root "$@"
+apt_of_release() {
+  local tool=$1
+  shift
+  "$tool" -o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o Dir::State::lists="$work/apt/lists" -o Dir::Cache="$work/apt/cache" -o APT::Sandbox::User=root "$@"
 }
 
-# The keys that Ubuntu signs with are in a package that Debian signs.
-fetch_keys() {
+# From the mirror that this machine's own apt uses.
+fetch_source() {
   local codename mirror
   codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' |
     awk -v release="$codename" '$2 == release {print $1; exit}')
-  mkdir -p "$work/debian"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$work/debian/sources.list"
-  apt_of debian apt-get -qq update
-  (cd "$work/debian" && apt_of debian apt-get -qq download ubuntu-keyring)
-  dpkg-deb -x "$work"/debian/ubuntu-keyring_*.deb "$work/keys"
-}
-
-fetch_source() {
-  local keys=$work/keys/usr/share/keyrings/ubuntu-archive-keyring.gpg
-  mkdir -p "$work/ubuntu" "$work/new"
-  echo "deb-src [signed-by=$keys] http://archive.ubuntu.com/ubuntu resolute main" >"$work/ubuntu/sources.list"
-  apt_of ubuntu apt-get -qq update
-  (cd "$work/ubuntu" && apt_of ubuntu apt-get -qq source --download-only --tar-only python3.14)
-  tar -xJf "$work"/ubuntu/python3.14_*.orig.tar.xz -C "$work/new" --strip-components=1
+  mkdir -p "$work"/apt/{lists/partial,cache/archives/partial} "$work/new"
+  echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $RELEASE main" >"$work/apt/sources.list"
+  apt_of_release apt-get -qq update
+  (
+    cd "$work/apt"
+    apt_of_release apt-get -qq source --download-only --tar-only python3.14 2>newest.log ||
+      /usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "${mirror%/}/pool/main/p/python3.14/$KNOWN" "$KNOWN" "SHA256:$KNOWN_SHA256" ||
+      { cat newest.log >&2; exit 1; }
+  )
+  tar -xJf "$work"/apt/python3.14_*.orig.tar.xz -C "$work/new" --strip-components=1
 }
 
 # What the build needs, and cannot do without.
@@ -75,10 +75,9 @@ build() {
 
 require_headers
 if [ ! -e "$work/source/configure" ]; then
-  rm -rf "$work"/{debian,ubuntu,keys,new,source}
-  fetch_keys
+  rm -rf "$work"/{apt,new,source}
   fetch_source
   mv "$work/new" "$work/source"
-  rm -rf "$work"/{debian,ubuntu,keys}
+  rm -rf "$work/apt"
 fi
 build

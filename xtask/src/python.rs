@@ -14,7 +14,7 @@ use crate::backend::Backend;
 use crate::project::Project;
 use crate::steps::{Done, Steps, Stop};
 use crate::test::Options;
-use crate::tools::{self, FREE_THREADED, LINES, Line, NEWEST};
+use crate::tools::{self, FREE_THREADED, LINES, Line, NEWEST, Node};
 use crate::{bench as benches, run};
 
 pub(crate) use self::checks::check_manifest;
@@ -67,7 +67,7 @@ pub(crate) fn test(project: &Project, backend: &Backend, options: &Options, step
     for interpreter in &interpreters {
         steps.run(&format!("pytest, {}", interpreter.line), || {
             let environment = Environment::with(project, interpreter, "test", "test", wheels.of(interpreter.line)?)?;
-            pytest(&environment, backend, &project.root.join("pypi"), &["tests", "--ignore=tests/vectors"])
+            pytest(&environment, backend, &project.root.join("pypi"), suite(&interpreters, interpreter))
         })?;
     }
     steps.run("sdist, in a clean environment", || {
@@ -76,6 +76,16 @@ pub(crate) fn test(project: &Project, backend: &Backend, options: &Options, step
         run::run(environment.command("python").args(["-I", "-c", SMOKE]))
     })?;
     examples(project, backend, steps, newest, &wheels)
+}
+
+/// What is run on an interpreter. The tests spend their time waiting, so three processes share them; what a hundred thousand
+/// calls leave behind is counted on the first and the last lines only.
+fn suite(all: &[Interpreter], interpreter: &Interpreter) -> &'static [&'static str] {
+    let is_first = all.first().is_some_and(|first| first.line == interpreter.line);
+    if is_first || interpreter.line == NEWEST || interpreter.line == FREE_THREADED {
+        return &["tests", "--ignore=tests/vectors", "--numprocesses=3", "--dist=loadfile"];
+    }
+    &["tests", "--ignore=tests/vectors", "--ignore=tests/test_leaks.py", "--numprocesses=3", "--dist=loadfile"]
 }
 
 /// The lines that were asked for; else those that are here and those that can be built. The summary names what is not run.
@@ -98,7 +108,10 @@ fn newest(interpreters: &[Interpreter]) -> Result<&Interpreter> {
     newest.or_else(|| interpreters.first()).context("there is no interpreter")
 }
 
-/// Each with its own settings and tests, as its reader would run it.
+/// What an example is checked with, beside its tests.
+const EXAMPLE_CHECKS: [&[&str]; 3] = [&["ruff", "check"], &["ruff", "format", "--check"], &["mypy"]];
+
+/// Each with its own settings and tests, as its reader would run it; the pages of one are clicked through as well.
 fn examples(
     project: &Project,
     backend: &Backend,
@@ -108,12 +121,23 @@ fn examples(
 ) -> Result<(), Stop> {
     for example in ["flask", "fastapi"] {
         steps.run(&format!("example {example}"), || {
-            let environment =
-                Environment::with(project, interpreter, "examples", "examples", wheels.of(interpreter.line)?)?;
-            pytest(&environment, backend, &project.root.join("examples").join(example), &[])
+            let environment = Environment::with(project, interpreter, "check", "check", wheels.of(interpreter.line)?)?;
+            let folder = project.root.join("examples").join(example);
+            for check in EXAMPLE_CHECKS {
+                let Some((program, args)) = check.split_first() else { continue };
+                run::run(environment.command(program).args(args).current_dir(&folder))?;
+            }
+            pytest(&environment, backend, &folder, &[])
         })?;
     }
-    Ok(())
+    let node = steps.run("node and its packages", || Node::ensure(project))?;
+    let chromium = steps.run("chromium", || tools::chromium().ensure(project))?;
+    steps.run("example flask, in Chromium", || {
+        let environment = Environment::with(project, interpreter, "check", "check", wheels.of(interpreter.line)?)?;
+        let mut e2e = node.script(project, "examples/flask/e2e/run.mjs");
+        environment.lend(&mut e2e);
+        run::run(backend.apply(e2e.env("PICOBASE_CHROMIUM", &chromium)))
+    })
 }
 
 fn pytest(environment: &Environment, backend: &Backend, folder: &Path, args: &[&str]) -> Result<()> {

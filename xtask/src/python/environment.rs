@@ -83,14 +83,19 @@ impl Environment {
 
     /// A program of this environment; what it starts itself is found here as well.
     pub(super) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(tools::bin(&self.folder).join(tools::exe(program)));
+        self.lend(&mut command);
+        command
+    }
+
+    /// Lets a command find the programs of this environment.
+    pub(super) fn lend(&self, command: &mut Command) {
         let bin = tools::bin(&self.folder);
-        let mut command = Command::new(bin.join(tools::exe(program)));
         let rest = std::env::var_os("PATH").unwrap_or_default();
         if let Ok(path) = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&rest))) {
             command.env("PATH", path);
         }
         command.env("VIRTUAL_ENV", &self.folder).env_remove("PYTHONPATH").env_remove("PYTHONHOME");
-        command
     }
 }
 

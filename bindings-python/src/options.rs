@@ -94,6 +94,12 @@ pub(crate) trait Named: Sized {
 impl Named for CallOptions {
     fn named(mut self, name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         if let Some(value) = value {
+            // A list would be sent as JSON, of which the server makes an error, or nothing at all.
+            if !value.is_instance_of::<PyString>() {
+                let hint = if name == "filter" { "" } else { ": names with commas between them" };
+                let message = format!("{name} must be a str, not {}{hint}", body::type_name(value));
+                return Err(PyTypeError::new_err(message));
+            }
             // What stands under `query` was named there by whoever wrote the call, and wins.
             if self.query.get(name).is_none() {
                 self.query.set(name, query_value(value)?);

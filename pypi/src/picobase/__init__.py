@@ -42,10 +42,10 @@ if TYPE_CHECKING:
         ServerError,
         SessionExpiredError,
         StorageError,
-        TimeoutError,
         UnauthorizedError,
         ValidationError,
     )
+    from ._errors import TimeoutError as TimeoutError
     from ._events import (
         Change,
         Enter,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         Snapshot,
     )
     from ._files import File
-    from ._filter import filter
+    from ._filter import filter as filter
     from ._hooks import CallReport, OutgoingCall
     from ._session import AuthChange, OAuth2Provider, OAuth2Start, OtpRequest, Session
     from ._sync.auth import Auth, AuthChanges
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
+# `filter` and `TimeoutError` are public too, but `from picobase import *` leaves the builtins of these names alone.
 __all__ = [
     "AsyncAuth",
     "AsyncAuthChanges",
@@ -152,11 +153,9 @@ __all__ = [
     "Sql",
     "StorageError",
     "Subscription",
-    "TimeoutError",
     "TopicEvent",
     "UnauthorizedError",
     "ValidationError",
-    "filter",
 ]
 
 # Where the names are. A module is imported when one of its names is asked for: few programs need both clients, and it is
@@ -212,4 +211,5 @@ def __getattr__(name: str) -> "Any":
 
 
 def __dir__() -> "list[str]":
-    return sorted({*(name for name in globals() if name.startswith("__")), *__all__, "__version__", "stores"})
+    public = (name for names in _PLACES.values() for name in names.split())
+    return sorted({*(name for name in globals() if name.startswith("__")), *public, "__version__", "stores"})

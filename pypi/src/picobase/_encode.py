@@ -146,9 +146,7 @@ def _decimal(value: Any) -> int | float | str:
 
 
 def file(value: Any) -> tuple[str, Any, str, str | None, int | None] | None:
-    """The file that the value is: what kind of source, its data, name (empty where it has none), type and length; none for
-    anything else.
-    """
+    """The file that the value is, none for anything else: kind of source, data, name (empty where it has none), type, length."""
     if isinstance(value, File):
         source = value.source
         if isinstance(source, str):

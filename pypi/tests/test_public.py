@@ -1,0 +1,87 @@
+"""What a user meets beside the calls: names, documentation, and what is said about mistakes."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+from typing import Any
+
+import pytest
+
+import picobase
+from picobase import NotFoundError, _native
+from support.world import World, failure
+
+
+def test_the_version_is_that_of_the_module() -> None:
+    assert picobase.__version__ == _native.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", picobase.__version__)
+
+
+def test_editors_are_offered_what_is_public() -> None:
+    offered = [name for name in dir(picobase) if not name.startswith("__")]
+    assert [name for name in offered if name.startswith("_") or name == "TYPE_CHECKING"] == []
+    assert {"Client", "filter", "TimeoutError", "stores"} <= set(offered)
+
+
+def test_a_star_leaves_the_builtins_alone() -> None:
+    names: dict[str, Any] = {}
+    exec("from picobase import *", names)
+    assert "Client" in names
+    assert not {"filter", "TimeoutError"} & set(names)
+
+
+def test_everything_public_is_documented_for_its_reader() -> None:
+    told = []
+    for name in picobase.__all__:
+        public = getattr(picobase, name)
+        if not inspect.isclass(public):
+            continue
+        members = [(name, public)] + [(f"{name}.{key}", value) for key, value in vars(public).items() if key[0] != "_"]
+        for where, member in members:
+            said = inspect.getdoc(member)
+            if callable(member) or isinstance(member, (property, classmethod, staticmethod)):
+                assert said, where
+            told.append((where, said or ""))
+    assert len(told) > 300
+    marks = [where for where, said in told if re.search(r"# (async only|sync only|end)\b", said)]
+    assert marks == []
+    # The documentation of the blocking client knows no coroutines of its own.
+    blocking = [(where, said) for where, said in told if not where.startswith("Async")]
+    assert [where for where, said in blocking if re.search(r"\bawait |\basync (def|with|for)\b", said)] == []
+
+
+async def test_what_is_no_callback_is_told_at_once(world: World) -> None:
+    posts: Any = world.client().collection("posts")
+    wrong: Any = "status = 'published'"
+    with pytest.raises(TypeError, match="a callback must be a function, not str"):
+        await posts.live(wrong)
+    with pytest.raises(TypeError, match="a callback must be a function, not str"):
+        await posts.subscribe("*", wrong)
+    with pytest.raises(TypeError, match="a callback must be a function, not int"):
+        await posts.subscribe("*", on_error=5)
+
+
+@pytest.mark.parametrize("name", ["sort", "expand", "fields"])
+async def test_names_are_text_with_commas(world: World, name: str) -> None:
+    posts: Any = world.client().collection("posts")
+    with pytest.raises(TypeError, match=f"{name} must be a str, not list: names with commas between them"):
+        await posts.get_list(**{name: ["author"]})
+
+
+async def test_a_filter_is_text(world: World) -> None:
+    posts: Any = world.client().collection("posts")
+    with pytest.raises(TypeError, match="filter must be a str, not dict"):
+        await posts.get_list(filter={"title": "x"})
+
+
+async def test_errors_have_the_name_that_users_import(world: World) -> None:
+    error = await failure(world.client().collection("posts").get_one("nope"), "NotFound")
+    assert (type(error).__module__, type(error).__qualname__) == ("picobase", "NotFoundError")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is NotFoundError and again.fix == error.fix
+
+
+def test_a_collection_says_which(world: World) -> None:
+    assert re.search(r"<(Async)?Collection 'posts'>", repr(world.client().collection("posts")))

@@ -30,7 +30,7 @@ def held():
     }
 
 def compare(before, after, at_once=0):
-    """Of calls that are made at once each may leave a connection in the pool."""
+    # Of calls that are made at once each may leave a connection in the pool.
     grown = {name: after[name] - before[name] for name in after}
     assert grown["objects"] < 200 and grown["blocks"] < 1000, grown
     assert grown["threads"] <= 0 and grown["files"] <= at_once, grown

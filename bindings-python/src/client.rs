@@ -7,13 +7,7 @@ use std::sync::{
 
 use arc_swap::{ArcSwapOption, ArcSwapWeak};
 use bytes::Bytes;
-use picobase::{
-    Client, ErrorKind, Json,
-    auth::Session,
-    client::SessionSource,
-    files::Source,
-    transport::Method,
-};
+use picobase::{Client, ErrorKind, Json, auth::Session, client::SessionSource, files::Source, transport::Method};
 use pyo3::{
     PyTraverseError, PyVisit,
     prelude::*,
@@ -22,8 +16,8 @@ use pyo3::{
 };
 
 use crate::{
-    batch::NativeBatch,
     auth::{self, NativeAuth},
+    batch::NativeBatch,
     beside::Beside,
     closing::{Closing, closed},
     error,

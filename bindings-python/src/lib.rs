@@ -40,13 +40,23 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
-    use super::{batch::NativeBatch, client::Native, records::{NativeRecords, NativeWalk}};
+    use super::{
+        batch::NativeBatch,
+        client::Native,
+        records::{NativeRecords, NativeWalk},
+    };
 
     #[pymodule_export]
-    use super::{json::{loads, without_unset}, value::filter};
+    use super::{
+        json::{loads, without_unset},
+        value::filter,
+    };
 
     #[pymodule_export]
-    use super::{beside::{Errands, Wanted}, files::{NativeDownload, NativeFiles}};
+    use super::{
+        beside::{Errands, Wanted},
+        files::{NativeDownload, NativeFiles},
+    };
 
     #[pymodule_export]
     use super::realtime::{NativeFeed, NativeRealtime};

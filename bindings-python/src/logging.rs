@@ -23,7 +23,11 @@ use tracing::{
     subscriber::Interest,
 };
 
-use crate::{exit, fork::Owned, run::{Flagged, in_hook}};
+use crate::{
+    exit,
+    fork::Owned,
+    run::{Flagged, in_hook},
+};
 
 /// The least level of Python's that is listened to; 0 is none.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
@@ -82,18 +86,24 @@ thread_local! {
 
 /// The spans that are there: their fields, and how many know them. In a child process the table begins anew: the lock of
 /// this one may be held by a thread that is not there.
-type Spans = Owned<Mutex<HashMap<u64, (Fields, usize)>>>;
+type Table = HashMap<u64, (Fields, usize)>;
+type Spans = Owned<Mutex<Table>>;
 static SPANS: ArcSwapOption<Spans> = ArcSwapOption::const_empty();
 
-fn spans<R>(work: impl FnOnce(&mut HashMap<u64, (Fields, usize)>) -> R) -> Option<R> {
-    let mut spans = SPANS.load_full();
-    if spans.as_ref().is_none_or(|spans| spans.get().is_none()) {
-        SPANS.compare_and_swap(&spans, Some(Arc::new(Owned::new(Mutex::default()))));
-        spans = SPANS.load_full();
+fn spans<R>(work: impl FnOnce(&mut Table) -> R) -> Option<R> {
+    let mut spans = SPANS.load();
+    if let Some(table) = table(&spans) {
+        return Some(work(&mut table.lock().unwrap_or_else(PoisonError::into_inner)));
     }
-    let spans = spans?;
-    let mut table = spans.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+    SPANS.compare_and_swap(&spans, Some(Arc::new(Owned::new(Mutex::default()))));
+    spans = SPANS.load();
+    let mut table = table(&spans)?.lock().unwrap_or_else(PoisonError::into_inner);
     Some(work(&mut table))
+}
+
+/// The table of this process.
+fn table(spans: &Option<Arc<Spans>>) -> Option<&Mutex<Table>> {
+    spans.as_ref()?.get()
 }
 
 /// Hears the core.

@@ -166,7 +166,12 @@ impl Drop for Flagged {
 
 /// Waits for the call on this thread, and does its errands. It leaves the runtime for each: what Python does then may be a
 /// call too.
-fn wait<T: Send + 'static>(py: Python<'_>, client: &blocking::Client, call: Call<T>, errands: Option<Errands>) -> PyResult<T> {
+fn wait<T: Send + 'static>(
+    py: Python<'_>,
+    client: &blocking::Client,
+    call: Call<T>,
+    errands: Option<Errands>,
+) -> PyResult<T> {
     if IN_HOOK.get() {
         let message = "a blocking call inside a hook or listener would wait for itself";
         return Err(error::fail(py, ErrorKind::Configuration, message, "Make it in a thread of its own."));

@@ -2,18 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use picobase::{
-    Client, ClientBuilder,
-    auth::Credentials,
-    realtime::RealtimeOptions,
-};
+use picobase::{Client, ClientBuilder, auth::Credentials, realtime::RealtimeOptions};
 use pyo3::{
     exceptions::PyTypeError,
     prelude::*,
     types::{PyDict, PyString},
 };
 
-use crate::{hooks::Hooks, options::{time, timeout}, realtime, store::Keeper};
+use crate::{
+    hooks::Hooks,
+    options::{time, timeout},
+    realtime,
+    store::Keeper,
+};
 
 type SetText = fn(ClientBuilder, &str) -> ClientBuilder;
 type SetTime = fn(ClientBuilder, Duration) -> ClientBuilder;
@@ -124,6 +125,8 @@ fn credentials(given: &Bound<'_, PyAny>) -> PyResult<(String, String, Option<Str
     };
     // In words of our own: the password stays out of them.
     read.map_err(|_| {
-        PyTypeError::new_err("credentials are a tuple of strings: (identity, password) or (identity, password, collection)")
+        PyTypeError::new_err(
+            "credentials are a tuple of strings: (identity, password) or (identity, password, collection)",
+        )
     })
 }

@@ -193,8 +193,7 @@ impl Store for PyStore {
     fn load(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
         Box::pin(async {
             let held = self.ask("load", None).await?;
-            let text =
-                exit::attach(|py| held.extract::<Option<String>>(py).map_err(|raised| failed("load", &raised)));
+            let text = exit::attach(|py| held.extract::<Option<String>>(py).map_err(|raised| failed("load", &raised)));
             text.unwrap_or(Ok(None))
         })
     }

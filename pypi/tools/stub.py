@@ -2,8 +2,8 @@
 
 `python tools/stub.py GENERATED` writes it, `python tools/stub.py GENERATED --check` fails where what is there differs.
 
-What is generated knows no parameters of generic classes, nor typed dicts, nor what the module exports, and names a class that cannot
-be imported. What it does not know of the module is its version.
+What is generated knows no parameters of generic classes, nor typed dicts, nor what the module exports, and names a class that
+cannot be imported. What it does not know of the module is its version.
 """
 
 from __future__ import annotations

@@ -31,10 +31,11 @@ const fn gil(minor: u32) -> Line {
     Line { minor, free_threaded: false }
 }
 
-/// Says what an interpreter is, and fails where it cannot make virtual environments.
+/// Says what an interpreter is, and which one is behind it where it is that of a virtual environment; fails where it cannot make
+/// one itself.
 const PROBE: &str = "import ensurepip, sys, sysconfig, venv; \
     free = sysconfig.get_config_var('Py_GIL_DISABLED'); \
-    print(sys.implementation.name, '%d.%d' % sys.version_info[:2] + ('t' if free else '')); print(sys.executable)";
+    print(sys.implementation.name, '%d.%d' % sys.version_info[:2] + ('t' if free else '')); print(sys._base_executable)";
 
 impl Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

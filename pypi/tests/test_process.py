@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from picobase import Client, PicoBaseError
+from picobase import Client, PicoBaseError, Session, ValidationError
 from support.kit import Proxy, Testkit
 from support.programs import environment, run
+from support.world import World, failure
 
 STALL = {"path_prefix": "/api/", "action": {"type": "stall"}}
 SLOW = {"path_prefix": "/api/", "action": {"type": "delay", "ms": 400}}
@@ -158,3 +162,68 @@ def test_another_interpreter_is_refused() -> None:
         "",
     )
     assert done.stdout == "refused\n"
+
+
+def test_a_visitor_is_refreshed_by_the_only_call(kit: Testkit) -> None:
+    """As a site makes it: a client for one request, whose cookie is written when the call is over."""
+    with Client(kit.url) as client:
+        session = client.collection("shortlived").auth.sign_in("shortlived@example.com", kit.password)
+        # The server gives the same token twice within a second.
+        time.sleep(1.1)
+        for _ in range(5):
+            visitor = client.with_session(session)
+            visitor.collection("posts").get_list(1, 1)
+            assert visitor.auth.session
+            assert visitor.auth.session.token != session.token
+
+
+def test_an_upload_that_python_gives_up_lets_its_connection_go(proxy: Proxy) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"x" * 100_000
+        raise KeyboardInterrupt
+
+    with Client(proxy.url) as client:
+        posts = client.collection("posts")
+        with pytest.raises(KeyboardInterrupt):
+            posts.create({"attachments": pieces()})
+        ends = time.monotonic() + 10
+        while proxy.stats()["in_flight"]:
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        assert posts.get_list(1, 1).page == 1
+
+
+@pytest.mark.parametrize("answer", [{"id": "a"}, [], 5, "text", None, {"items": 5, "page": 1, "perPage": 1}], ids=str)
+async def test_what_is_no_list_is_no_key_error(world: World, answer: object) -> None:
+    proxy = world.proxy()
+    proxy.respond(200, times=10, action={"body": json.dumps(answer), "headers": {"Content-Type": "application/json"}})
+    client = world.client(proxy.url)
+    for call in (client.collection("posts").get_list(1, 1), client.logs.get_list(), client.collections.get_list()):
+        assert (await failure(call, "Decode")).fix
+
+
+@dataclass
+class Post:
+    id: str
+
+
+async def test_what_is_no_list_of_a_type(world: World) -> None:
+    proxy = world.proxy()
+    proxy.respond(200, times=10, action={"body": '{"id":"a"}', "headers": {"Content-Type": "application/json"}})
+    await failure(world.client(proxy.url).collection("posts", Post).get_list(1, 1), "Decode")
+
+
+async def test_times_are_named_by_what_they_are(world: World) -> None:
+    posts = world.client().collection("posts")
+    assert str(await failure(posts.get_list(timeout=-1), "Validation")) == "timeout cannot be -1 seconds"
+    assert str(await failure(posts.get_list(timeout=float("nan")), "Validation")) == "timeout cannot be NaN seconds"
+    with pytest.raises(TypeError, match="timeout is a number of seconds or a timedelta, not str"):
+        await posts.get_list(timeout="1")
+    with pytest.raises(ValidationError, match=r"^cold_start_timeout cannot be -2 seconds$"):
+        world.client(cold_start_timeout=timedelta(seconds=-2))
+    with pytest.raises(ValidationError, match=r"^max_age cannot be -3 seconds$"):
+        world.client(realtime={"max_age": -3})
+    with pytest.raises(ValidationError, match=r"^recheck_every cannot be -4 seconds$"):
+        posts.live(recheck_every=-4)
+    with pytest.raises(ValidationError, match=r"^max_age cannot be -5 seconds$"):
+        Session("a.b.c").to_cookies(max_age=-5)

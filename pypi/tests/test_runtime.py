@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from picobase import AsyncClient, Client, ConfigurationError, PicoBaseError
+from picobase import AsyncClient, CancelledError, Client, ConfigurationError, PicoBaseError
 from support.kit import Testkit
 from support.programs import run
 from support.world import World, failure, until
@@ -72,6 +72,7 @@ async def test_closing_ends_what_is_under_way(world: World) -> None:
     await until(lambda: proxy.stats()["in_flight"] == 1)
     await client.close()
     error = await failure(call, "Cancelled")
+    assert isinstance(error, CancelledError)
     assert error.message == "the client was closed while the call was under way"
     await until(lambda: proxy.stats()["connections_open"] == 0)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._async.realtime import AsyncRealtime, AsyncSubscription
     from ._async.services import AsyncBackups, AsyncCollections, AsyncCrons, AsyncLogs, AsyncSettings, AsyncSql
     from ._errors import (
+        CancelledError,
         ConfigurationError,
         ConflictError,
         DecodeError,
@@ -102,6 +103,7 @@ __all__ = [
     "BatchCollection",
     "BatchResult",
     "CallReport",
+    "CancelledError",
     "Change",
     "Chunked",
     "Client",
@@ -173,7 +175,7 @@ _PLACES = {
     "_async.realtime": "AsyncRealtime AsyncSubscription",
     "_async.services": "AsyncBackups AsyncCollections AsyncCrons AsyncLogs AsyncSettings AsyncSql",
     "_errors": """
-        ConfigurationError ConflictError DecodeError FieldError ForbiddenError InstanceUnavailableError
+        CancelledError ConfigurationError ConflictError DecodeError FieldError ForbiddenError InstanceUnavailableError
         InvalidApiKeyError MfaRequiredError NetworkError NotFoundError PicoBaseError RateLimitedError ServerError
         SessionExpiredError StorageError TimeoutError UnauthorizedError ValidationError
     """,

@@ -138,6 +138,10 @@ class TimeoutError(PicoBaseError, builtins.TimeoutError):
     """The deadline passed. It is the builtin `TimeoutError` as well."""
 
 
+class CancelledError(PicoBaseError):
+    """The call was given up, for example because the client was closed. What asyncio cancels raises asyncio's own."""
+
+
 class ValidationError(PicoBaseError):
     """The request was refused as it is; see `fields`."""
 
@@ -194,6 +198,7 @@ _CLASSES: dict[str, type[PicoBaseError]] = {
     "Configuration": ConfigurationError,
     "Network": NetworkError,
     "Timeout": TimeoutError,
+    "Cancelled": CancelledError,
     "Validation": ValidationError,
     "Unauthorized": UnauthorizedError,
     "Forbidden": ForbiddenError,

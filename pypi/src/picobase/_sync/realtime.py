@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .._errors import PicoBaseError
+from .._errors import CancelledError
 from .._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -96,14 +96,15 @@ class Feed(Generic[E]):
 
         Raises:
             TimeoutError: Nothing came in time. What comes later is not lost: the next call has it.
-            PicoBaseError: What the server or the session says. Of kind `Cancelled` where it has ended.
+            CancelledError: It has ended.
+            PicoBaseError: What the server or the session says.
         """
         while True:
             for event in self._batch:
                 return event
             self._raise()
             if not self._fill(timeout):
-                raise PicoBaseError("it has ended, nothing comes any more", kind="Cancelled", fix="Subscribe again.")
+                raise CancelledError("it has ended, nothing comes any more", fix="Subscribe again.")
 
     def close(self) -> None:
         """Ends it: from now on nothing comes."""

@@ -1,4 +1,15 @@
-"""The PicoBase SDK: PocketBase records, auth, files and realtime, on instances that sleep."""
+"""The PicoBase SDK: PocketBase records, auth, files and realtime, on instances that sleep.
+
+```python
+from picobase import Client
+
+client = Client("https://my-app.picobase.com", "pk_live_...")
+for post in client.collection("posts").get_list(1, 20, sort="-created"):
+    print(post["title"])
+```
+
+`Client` blocks, `AsyncClient` has the same methods for asyncio. Errors are subclasses of `PicoBaseError`.
+"""
 
 # `typing` has its own, and takes as long to import as the rest of this package.
 TYPE_CHECKING = False

@@ -53,6 +53,11 @@ async def test_all_or_nothing(world: World) -> None:
     batch.collection("posts").delete("aaaaaaaaaaaaaaa")
     assert (await failure(batch.send(), "NotFound")).item == 1
     assert await client.collection("posts").get_full_list(filter=client.filter("title = {:t}", {"t": title})) == []
+    batch = client.batch()
+    batch.collection("posts").create({"title": title})
+    batch.collection("posts").create({"title": ""})
+    error = await failure(batch.send(), "Validation")
+    assert (error.status, error.item, error.fields["title"].code) == (400, 1, "validation_required")
 
 
 async def test_a_body_is_taken_as_it_is_when_it_is_added(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -155,6 +156,9 @@ async def test_who_may_not_and_what_is_not_there(world: World) -> None:
         records = client.collection(collection)
         error = await failure(records.get_one(id) if id else records.get_list(), kind)
         assert error.status == status
+    assert (await failure(client.collection("docs").create({"title": "x"}), "Validation")).status == 400
+    assert (await failure(client.auth.sign_in("alice@example.com", "wrong"), "Validation")).status == 400
+    assert (await failure(client.files.get_token(), "Unauthorized")).status == 401
 
 
 @pytest.mark.parametrize(
@@ -172,7 +176,12 @@ async def test_answers_that_are_none(world: World, action: dict[str, Any], kind:
     proxy = world.proxy()
     proxy.faults({"path_prefix": "/api/", "action": {"type": "respond", **action}})
     error = await failure(world.client(proxy.url).collection("posts").get_list(), kind)
-    assert (error.status, bool(error.fix)) == (status, True)
+    assert (error.status, bool(error.fix), error.attempts) == (status, True, 1)
+    if kind == "InvalidApiKey":
+        assert (error.code, error.message) == ("invalid_api_key", "No.")
+    # What came is there to be looked at.
+    came = error.body or ""
+    assert (came if isinstance(action["body"], str) else json.loads(came)) == action["body"]
 
 
 async def test_a_redirect_names_its_target_and_is_not_followed(world: World) -> None:
@@ -183,6 +192,25 @@ async def test_a_redirect_names_its_target_and_is_not_followed(world: World) -> 
     assert "http://127.0.0.1:9/elsewhere" in error.message
     assert "s3cret" not in f"{error} {error!r} {error.fix} {error.url}"
     assert len(proxy.requests()) == 1
+
+
+async def test_key_and_token_go_to_no_other_origin(world: World) -> None:
+    proxy, other = world.proxy(), world.proxy()
+    client = world.client(proxy.url, "pbk_abc123")
+    await client.auth.sign_in("alice@example.com", world.kit.password)
+    target = f"{other.url}/api/collections/posts/records"
+    proxy.faults({"path_contains": "/records", "action": {"type": "redirect", "status": 307, "location": target}})
+    await failure(client.collection("posts").get_list(), "Configuration")
+    await failure(client.send(f"{other.url}/api/health"), "Configuration")
+    assert other.requests() == []
+    url = client.files.url(("posts", "abc"), "a.png")
+    assert url == f"{proxy.url}/api/files/posts/abc/a.png"
+
+
+async def test_a_superusers_token_may_be_the_key_of_a_server(world: World) -> None:
+    client = world.client(None, world.kit.superuser_token())
+    assert (await client.collection("noaccess").get_list(1, 1)).page == 1
+    assert client.auth.session is None
 
 
 async def test_a_broken_connection_is_a_network_error_and_a_write_is_sent_once(world: World) -> None:

@@ -79,6 +79,8 @@ async def test_a_session_that_ended_elsewhere_is_told_once_and_events_go_on_afte
     email, client = "alice@example.com", stage.client
     await client.auth.sign_in(email, world.kit.password)
     id = client.auth.get_user()["id"]
+    told: list[str] = []
+    client.auth.on_change(lambda event, session: told.append(event))
     errors: list[Any] = []
     got: list[Any] = []
     notes = client.collection("private_notes")
@@ -101,6 +103,7 @@ async def test_a_session_that_ended_elsewhere_is_told_once_and_events_go_on_afte
 
     await until(heard)
     assert len(errors) == 1
+    assert told == ["INITIAL_SESSION", "SESSION_EXPIRED", "SIGNED_IN"]
     # It goes on where it has stopped.
     async for event in loop:
         if event.action == "create":

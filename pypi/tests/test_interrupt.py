@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,10 +15,12 @@ from picobase import AsyncClient, Client, PicoBaseError
 from support.kit import Proxy, Testkit
 from support.world import until
 
-# A blocking call looks for signals ten times a second; the rest is for a slow machine.
-SOON = 0.3
+# Far more than a slow machine needs, far less than what would end without Ctrl-C.
+SOON = 10
 
 STALL = {"path_prefix": "/api/", "action": {"type": "stall"}}
+# Else the proxy would not see that the connection has ended: what was sent before lies there unread.
+READ = {"path_prefix": "/api/", "action": {"type": "stall", "when": "after_request_bytes", "bytes": 1_000_000}}
 ASLEEP = {"path_prefix": "/api/", "action": {"type": "respond", "status": 503, "headers": {"Retry-After": "20"}}}
 
 
@@ -28,29 +31,41 @@ def proxy(kit: Testkit) -> Iterator[Proxy]:
     proxy.close()
 
 
-def interrupt(proxy: Proxy, sent: list[float]) -> threading.Thread:
-    """Presses Ctrl-C once the call waits."""
+def interrupt(proxy: Proxy, sent: list[float], number: int = signal.SIGINT) -> threading.Thread:
+    """Presses Ctrl-C, or sends another signal, once the call waits."""
 
     def press() -> None:
         while not proxy.requests():
             time.sleep(0.01)
         time.sleep(0.15)
         sent.append(time.monotonic())
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
 
     thread = threading.Thread(target=press)
     thread.start()
     return thread
 
 
+CALLS: dict[str, Callable[[Client], object]] = {
+    "get_list": lambda client: client.collection("posts").get_list(1, 1),
+    "get_full_list": lambda client: client.collection("posts").get_full_list(),
+    "upload": lambda client: client.files.upload("posts", io.BytesIO(b"x")),
+    "download": lambda client: client.files.download(("posts", "aaaaaaaaaaaaaaa"), "a.txt"),
+    "sign_in": lambda client: client.auth.sign_in("ada@example.com", "password"),
+    "subscribe": lambda client: client.collection("posts").subscribe("*"),
+    "live": lambda client: client.collection("posts").live(),
+}
+
+
 @pytest.mark.parametrize("fault", [STALL, ASLEEP], ids=["an answer that does not come", "an instance that sleeps"])
-def test_ctrl_c_ends_a_blocking_call(proxy: Proxy, fault: dict[str, object]) -> None:
-    proxy.faults(fault)
+@pytest.mark.parametrize("name", CALLS)
+def test_ctrl_c_ends_a_blocking_call(proxy: Proxy, fault: dict[str, object], name: str) -> None:
+    proxy.faults(READ if name == "upload" and fault is STALL else fault)
     with Client(proxy.url) as client:
         sent: list[float] = []
         thread = interrupt(proxy, sent)
         with pytest.raises(KeyboardInterrupt):
-            client.collection("posts").get_list(1, 1)
+            CALLS[name](client)
         took = time.monotonic() - sent[0]
         thread.join()
         assert took < SOON
@@ -66,10 +81,11 @@ def test_a_handler_that_does_not_raise_lets_the_call_go_on(proxy: Proxy) -> None
     seen: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
     try:
-        proxy.faults({"path_prefix": "/api/", "action": {"type": "delay", "ms": 600}})
-        threading.Timer(0.1, signal.raise_signal, [signal.SIGUSR1]).start()
+        proxy.faults({"path_prefix": "/api/", "action": {"type": "delay", "ms": 2000}})
+        thread = interrupt(proxy, [], signal.SIGUSR1)
         with Client(proxy.url) as client:
             assert client.collection("posts").get_list(1, 1).page == 1
+        thread.join()
         assert seen == [signal.SIGUSR1]
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -133,7 +149,7 @@ async def test_a_blocking_call_inside_a_running_loop_blocks(kit: Testkit) -> Non
 
 
 def test_a_call_on_another_thread_hears_no_ctrl_c(proxy: Proxy) -> None:
-    proxy.faults({"path_prefix": "/api/", "times": 1, "action": {"type": "delay", "ms": 700}})
+    proxy.faults({"path_prefix": "/api/", "times": 1, "action": {"type": "delay", "ms": 1500}})
     with Client(proxy.url) as client:
         results: list[object] = []
 
@@ -145,7 +161,8 @@ def test_a_call_on_another_thread_hears_no_ctrl_c(proxy: Proxy) -> None:
 
         thread = threading.Thread(target=call)
         thread.start()
-        time.sleep(0.2)
+        while not proxy.requests():
+            time.sleep(0.01)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         thread.join()

@@ -375,7 +375,7 @@ impl NativeAuth {
     fn changes(&self, py: Python<'_>) -> PyResult<NativeChanges> {
         let (live, auth) = self.open(py)?;
         let changes = live.enter(|| auth.changes());
-        Ok(NativeChanges { handle: self.handle.clone(), changes: Owned::new(Arc::new(Mutex::new(changes))) })
+        Ok(NativeChanges(Owned::new((live, Arc::new(Mutex::new(changes))))))
     }
 }
 
@@ -437,23 +437,22 @@ pub(crate) struct NativeListener(#[expect(dead_code, reason = "dropping it remov
 
 /// What happens to a session, one after the other.
 #[pyclass(frozen, module = "picobase._native")]
-pub(crate) struct NativeChanges {
-    handle: Handle,
-    changes: Owned<Arc<Mutex<AuthChanges>>>,
-}
+pub(crate) struct NativeChanges(Owned<(Arc<Live>, Arc<Mutex<AuthChanges>>)>);
 
 #[pymethods]
 impl NativeChanges {
+    /// The next one; none when the client was closed.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Some(changes) = self.changes.get().cloned() else {
+        let Some((live, changes)) = self.0.get() else {
             let message = "what happens to a session is told in the process that asked";
             return Err(error::fail(py, ErrorKind::Configuration, message, "Call `changes` in the child process."));
         };
+        let changes = changes.clone();
         let next = async move {
             let mut changes = changes.lock().await;
             Ok(poll_fn(|cx| Pin::new(&mut *changes).poll_next(cx)).await)
         };
-        self.handle.live(py)?.run(py, Box::pin(next), |py, change| match change {
+        live.run_next(py, Box::pin(next), |py, change| match change {
             Some(change) => Ok(named(py, &change)?.into_pyobject(py)?.into_any().unbind()),
             None => Ok(py.None()),
         })

@@ -88,8 +88,7 @@ impl Live {
         T: Send + 'static,
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
-        self.check(py)?;
-        self.run_on(py, self.closing.until(call), convert)
+        self.run_beside(py, call, Beside::default(), convert)
     }
 
     /// [`run`](Self::run) for a call that uploads what Python has.
@@ -113,18 +112,21 @@ impl Live {
         self.run(py, call, |py, ()| Ok(py.None()))
     }
 
-    /// [`run`](Self::run) for a call that has its own way to end with the client.
-    pub(crate) fn run_on<'py, T, C>(&self, py: Python<'py>, call: Call<T>, convert: C) -> PyResult<Bound<'py, PyAny>>
+    /// [`run`](Self::run) for what a loop waits for: where the client is closed it gets the default, which is its end.
+    pub(crate) fn run_next<'py, T, C>(&self, py: Python<'py>, call: Call<T>, convert: C) -> PyResult<Bound<'py, PyAny>>
     where
-        T: Send + 'static,
+        T: Default + Send + 'static,
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
+        if self.closing.is_over() {
+            let end = convert(py, T::default())?.into_bound(py);
+            return if self.base.is_blocking { Ok(end) } else { run::done(end) };
+        }
+        let closing = self.closing.clone();
+        let call = Box::pin(async move {
+            closing.until(call).await.or_else(|error| if closing.is_over() { Ok(T::default()) } else { Err(error) })
+        });
         self.driver(py)?.run(py, call, convert)
-    }
-
-    /// What a call answers that needs no I/O.
-    pub(crate) fn answered<'py>(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        if self.base.is_blocking { Ok(value) } else { run::done(value) }
     }
 
     fn driver(&self, py: Python<'_>) -> PyResult<Driver> {

@@ -280,21 +280,13 @@ impl NativeFeed {
     /// Waits until something can be taken, so long at most; false at the end.
     fn ready<'py>(&self, py: Python<'py>, limit: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         let feed = self.feed(py)?.clone();
-        if self.live.closing().is_over() {
-            return self.live.answered(false.into_pyobject(py)?.to_owned().into_any());
-        }
         let limit = limit.map(timeout).transpose()?.flatten();
         let call: Call<bool> = Box::pin(async move {
             let Some(limit) = limit else { return feed.ready().await };
             let nothing = || Error::new(ErrorKind::Timeout, "nothing came in time").with_fix("Go on waiting.");
             tokio::time::timeout(limit, feed.ready()).await.unwrap_or_else(|_| Err(nothing()))
         });
-        let closing = self.live.closing().clone();
-        let call: Call<bool> = Box::pin(async move {
-            // With the client it ends like any other loop.
-            closing.until(call).await.or_else(|error| if closing.is_over() { Ok(false) } else { Err(error) })
-        });
-        self.live.run_on(py, call, |py, any| Ok(any.into_pyobject(py)?.to_owned().into_any().unbind()))
+        self.live.run_next(py, call, |py, any| Ok(any.into_pyobject(py)?.to_owned().into_any().unbind()))
     }
 
     /// What is there, up to an error, which is told once: the rest comes the next time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from picobase import Client, PicoBaseError, Session, ValidationError
 from support.kit import Proxy, Testkit
 from support.programs import environment, run
-from support.world import World, failure
+from support.world import World, failure, until
 
 STALL = {"path_prefix": "/api/", "action": {"type": "stall"}}
 SLOW = {"path_prefix": "/api/", "action": {"type": "delay", "ms": 400}}
@@ -227,3 +228,18 @@ async def test_times_are_named_by_what_they_are(world: World) -> None:
         posts.live(recheck_every=-4)
     with pytest.raises(ValidationError, match=r"^max_age cannot be -5 seconds$"):
         Session("a.b.c").to_cookies(max_age=-5)
+
+
+async def test_changes_of_a_session_end_with_the_client(world: World) -> None:
+    client = world.client()
+    changes, seen = client.auth.changes(), list[str]()
+
+    async def hear() -> None:
+        async for change in changes:
+            seen.append(change.event)
+
+    heard = asyncio.ensure_future(hear())
+    await until(lambda: seen == ["INITIAL_SESSION"])
+    await client.close()
+    await asyncio.wait_for(heard, 20)
+    assert [change async for change in changes] == []

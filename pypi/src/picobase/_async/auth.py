@@ -420,7 +420,7 @@ class AsyncAuth:
 
 
 class AsyncAuthChanges:
-    """What happens to a session, one after the other. See `AsyncAuth.changes`."""
+    """What happens to a session, one after the other, until the client is closed. See `AsyncAuth.changes`."""
 
     __slots__ = ("_native",)
 
@@ -431,7 +431,10 @@ class AsyncAuthChanges:
         return self
 
     async def __anext__(self) -> AuthChange:
-        event, parts = await self._native.next()
+        change = await self._native.next()
+        if change is None:
+            raise StopAsyncIteration
+        event, parts = change
         return AuthChange(event, maybe(parts))
 
 

@@ -421,7 +421,7 @@ class Auth:
 
 
 class AuthChanges:
-    """What happens to a session, one after the other. See `Auth.changes`."""
+    """What happens to a session, one after the other, until the client is closed. See `Auth.changes`."""
 
     __slots__ = ("_native",)
 
@@ -432,7 +432,10 @@ class AuthChanges:
         return self
 
     def __next__(self) -> AuthChange:
-        event, parts = self._native.next()
+        change = self._native.next()
+        if change is None:
+            raise StopIteration
+        event, parts = change
         return AuthChange(event, maybe(parts))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import picobase
-from picobase import NotFoundError, _native
+from picobase import FieldError, NotFoundError, _native
 from support.world import World, failure
 
 
@@ -81,6 +81,15 @@ async def test_errors_have_the_name_that_users_import(world: World) -> None:
     assert (type(error).__module__, type(error).__qualname__) == ("picobase", "NotFoundError")
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is NotFoundError and again.fix == error.fix
+
+
+@pytest.mark.parametrize("record", ["r1", None, {"id": "r1"}, FieldError("a", "b")])
+def test_a_file_needs_its_record_and_collection(world: World, record: Any) -> None:
+    files = world.client().files
+    with pytest.raises(NotFoundError, match=f"{type(record).__name__} has no `collectionId`") as caught:
+        files.url(record, "a.png")
+    assert "the tuple of collection and id" in caught.value.fix
+    assert files.url(("posts", "r1"), "a.png").endswith("/api/files/posts/r1/a.png")
 
 
 def test_a_collection_says_which(world: World) -> None:

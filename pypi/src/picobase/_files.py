@@ -43,12 +43,17 @@ class File:
 
 
 def owner(record: Any) -> tuple[str, str]:
-    """Collection and id of the record that a file belongs to; empty where they are unknown."""
+    """Collection and id of the record that a file belongs to."""
     if isinstance(record, tuple):
         collection, id = record
         return collection, id
     names = ("collectionId", "collection_id", "collectionName", "collection_name")
     collection = next((value for name in names if (value := _member(record, name))), "")
+    if not collection:
+        from ._errors import NotFoundError
+
+        message = f"whose file it is cannot be told: {type(record).__name__} has no `collectionId` and no `collectionName`"
+        raise NotFoundError(message, fix="Pass the record with one of them, or the tuple of collection and id.")
     return str(collection), str(_member(record, "id") or "")
 
 

@@ -196,7 +196,10 @@ class NativeChanges:
     """
     What happens to a session, one after the other.
     """
-    def next(self, /) -> Any: ...
+    def next(self, /) -> Any:
+        """
+        The next one; none when the client was closed.
+        """
 
 @final
 class NativeDownload:

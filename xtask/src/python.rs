@@ -27,6 +27,19 @@ const SMOKE: &str = "import picobase; \
     print('picobase', picobase.__version__, picobase.filter('title = {:title}', {'title': 'a'})); \
     picobase.Client('http://127.0.0.1:1').close()";
 
+/// Tests of what the interpreter gives: types, bodies, event loops, threads, forks, signals.
+const MEETS_THE_INTERPRETER: [&str; 9] = [
+    "tests/test_bodies.py",
+    "tests/test_fork.py",
+    "tests/test_hooks.py",
+    "tests/test_interrupt.py",
+    "tests/test_realtime.py",
+    "tests/test_records.py",
+    "tests/test_runtime.py",
+    "tests/test_threads.py",
+    "tests/test_typed.py",
+];
+
 /// An interpreter that is here.
 struct Interpreter {
     line: Line,
@@ -67,7 +80,7 @@ pub(crate) fn test(project: &Project, backend: &Backend, options: &Options, step
     for interpreter in &interpreters {
         steps.run(&format!("pytest, {}", interpreter.line), || {
             let environment = Environment::with(project, interpreter, "test", "test", wheels.of(interpreter.line)?)?;
-            pytest(&environment, backend, &project.root.join("pypi"), suite(&interpreters, interpreter))
+            pytest(&environment, backend, &project.root.join("pypi"), &suite(&interpreters, interpreter))
         })?;
     }
     steps.run("sdist, in a clean environment", || {
@@ -78,14 +91,13 @@ pub(crate) fn test(project: &Project, backend: &Backend, options: &Options, step
     examples(project, backend, steps, newest, &wheels)
 }
 
-/// What is run on an interpreter. The tests spend their time waiting, so three processes share them; what a hundred thousand
-/// calls leave behind is counted on the first and the last lines only.
-fn suite(all: &[Interpreter], interpreter: &Interpreter) -> &'static [&'static str] {
+/// What is run on an interpreter. The tests spend their time waiting, so three processes share them. The module and the sources are
+/// the same everywhere: between the first and the last lines it is enough to run what meets the interpreter itself.
+fn suite(all: &[Interpreter], interpreter: &Interpreter) -> Vec<&'static str> {
     let is_first = all.first().is_some_and(|first| first.line == interpreter.line);
-    if is_first || interpreter.line == NEWEST || interpreter.line == FREE_THREADED {
-        return &["tests", "--ignore=tests/vectors", "--numprocesses=3", "--dist=loadfile"];
-    }
-    &["tests", "--ignore=tests/vectors", "--ignore=tests/test_leaks.py", "--numprocesses=3", "--dist=loadfile"]
+    let all = ["tests", "--ignore=tests/vectors"].as_slice();
+    let whole = is_first || interpreter.line == NEWEST || interpreter.line == FREE_THREADED;
+    [if whole { all } else { &MEETS_THE_INTERPRETER }, &["--numprocesses=3", "--dist=loadfile"]].concat()
 }
 
 /// The lines that were asked for; else those that are here and those that can be built. The summary names what is not run.

@@ -101,12 +101,12 @@ async def test_cancelling_ends_whatever_waits(kit: Testkit, name: str) -> None:
 
 
 async def test_cancelling_ends_transfers_that_are_under_way(kit: Testkit, tmp_path: Path) -> None:
-    proxy, data = kit.proxy(), bytes(1_500_000)
+    proxy, data, moved = kit.proxy(), bytes(1_500_000), list[int]()
     async with AsyncClient(proxy.url) as client:
         post = await client.files.upload("posts", data, field="attachments", data={"title": unique("transfer")})
         for direction in ("request", "response"):
             proxy.faults({"path_prefix": "/api/", "action": {"type": "slow", "bytes_per_sec": 100_000, "direction": direction}})
-            moved: list[int] = []
+            moved.clear()
             call: Awaitable[Any]
             if direction == "request":
                 call = client.files.upload("posts", data, field="attachments", data={"title": "x"}, on_progress=moved.append)
@@ -114,7 +114,7 @@ async def test_cancelling_ends_transfers_that_are_under_way(kit: Testkit, tmp_pa
                 (name,) = post["attachments"]
                 call = client.files.download_to(post, name, tmp_path / "down.bin", on_progress=moved.append)
             task = asyncio.ensure_future(call)
-            await until(lambda moved=moved: moved)
+            await until(lambda: moved)
             assert not task.done()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -54,7 +54,7 @@ async def call_settings_and_logs(world: World, root: Any) -> None:
     await failure(root.settings.test_s3("storage"), "Validation")
     await failure(root.settings.generate_apple_client_secret("a", "b", "c", "none", 60), "Validation")
     # The server writes its logs a few seconds later.
-    [entry] = await until(lambda: root.logs.get_list(1, 1), len)
+    [entry] = await until(lambda: root.logs.get_list(1, 1))
     assert (await root.logs.get_one(entry["id"]))["message"] == entry["message"]
     assert sum(hour["total"] for hour in await root.logs.get_stats()) > 0
     await root.logs.delete_all()

@@ -34,7 +34,7 @@ impl Wheels {
             // The newest builds for all.
             if let Some(with) = interpreters.iter().rfind(|one| (one.line == FREE_THREADED) == free_threaded) {
                 let wheel = steps.run(&format!("{name}, by {}", with.line), || {
-                    let wheel = maturin(project, Some(with), name, &["build"])?;
+                    let wheel = maturin(project, Some(with), name, &["build", "--locked"])?;
                     check_content(with, &wheel)?;
                     Ok(wheel)
                 })?;
@@ -59,12 +59,17 @@ pub(super) fn sdist(project: &Project) -> Result<PathBuf> {
 /// A wheel with the functions that only the shared vectors call. It is built as the tests of the crates are, which have
 /// compiled the most of it.
 pub(super) fn for_vectors(project: &Project, with: &Interpreter) -> Result<PathBuf> {
-    maturin(project, Some(with), "wheel-vectors", &["build", "--profile=dev", "--features=abi3,test-exports"])
+    maturin(
+        project,
+        Some(with),
+        "wheel-vectors",
+        &["build", "--locked", "--profile=dev", "--features=abi3,test-exports"],
+    )
 }
 
 /// The annotations of the module, as the sources of the bindings say them.
 pub(super) fn stub(project: &Project, with: &Interpreter) -> Result<PathBuf> {
-    let args = ["generate-stubs", "--profile=dev", "--features=abi3,inspect"];
+    let args = ["generate-stubs", "--locked", "--profile=dev", "--features=abi3,inspect"];
     Ok(maturin(project, Some(with), "stubs", &args)?.join("_native.pyi"))
 }
 

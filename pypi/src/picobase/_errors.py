@@ -36,8 +36,6 @@ class FieldError:
             return NotImplemented
         return (self.code, self.message, self.params) == (other.code, other.message, other.params)
 
-    __hash__ = None  # type: ignore[assignment]
-
 
 class PicoBaseError(Exception):
     """Anything that can go wrong in a call. Catch a subclass for one kind, this class for all.

@@ -26,8 +26,6 @@ class _Told:
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self._names())
 
-    __hash__ = None  # type: ignore[assignment]
-
 
 class RecordEvent(_Told, Generic[T]):
     """A record was created, changed or deleted.

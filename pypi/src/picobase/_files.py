@@ -33,6 +33,10 @@ class File:
 
     __slots__ = ("content_type", "filename", "source")
 
+    source: FileSource | Any
+    filename: str | None
+    content_type: str | None
+
     def __init__(self, source: FileSource | Any, filename: str | None = None, content_type: str | None = None) -> None:
         self.source = source
         self.filename = filename

@@ -146,8 +146,6 @@ class Session:
             return NotImplemented
         return (self.token, self.record) == (other.token, other.record)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.token, self.record, self.meta))
 

@@ -7,7 +7,9 @@ use std::sync::{
 
 use arc_swap::{ArcSwapOption, ArcSwapWeak};
 use bytes::Bytes;
-use picobase::{Client, ErrorKind, Json, auth::Session, client::SessionSource, files::Source, transport::Method};
+use picobase::{
+    Client, ErrorKind, Json, action::Action, auth::Session, client::SessionSource, files::Source, transport::Method,
+};
 use pyo3::{
     PyTraverseError, PyVisit,
     prelude::*,
@@ -126,7 +128,7 @@ impl Live {
         let call = Box::pin(async move {
             closing.until(call).await.or_else(|error| if closing.is_over() { Ok(T::default()) } else { Err(error) })
         });
-        self.driver(py)?.run(py, call, convert)
+        self.driver(py)?.run_beside(py, call, Beside::default(), convert)
     }
 
     fn driver(&self, py: Python<'_>) -> PyResult<Driver> {
@@ -411,12 +413,7 @@ impl Native {
         given: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let params: Vec<&str> = params.iter().map(String::as_str).collect();
-        let call = live.client.row::<Json>(number(name), &params).options(options::options(given)?);
-        let call = match body {
-            Some(body) => call.body(&crate::body::json(body)?),
-            None => call,
-        };
+        let call = asked(live.client.row::<Json>(number(name), &borrowed(&params)), body, given)?;
         live.run(py, call.into_future(), |py, json| Ok(crate::json::to_python(py, &json)?.unbind()))
     }
 
@@ -430,12 +427,7 @@ impl Native {
         given: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let params: Vec<&str> = params.iter().map(String::as_str).collect();
-        let call = live.client.row_nothing(number(name), &params).options(options::options(given)?);
-        let call = match body {
-            Some(body) => call.body(&crate::body::json(body)?),
-            None => call,
-        };
+        let call = asked(live.client.row_nothing(number(name), &borrowed(&params)), body, given)?;
         live.nothing(py, call.into_future())
     }
 
@@ -522,6 +514,19 @@ fn ended<'py>(py: Python<'py>, is_blocking: bool, last: Option<Arc<Driver>>) -> 
         Some(driver) => driver.end(py),
         None => run::done(none),
     }
+}
+
+fn borrowed(params: &[String]) -> Vec<&str> {
+    params.iter().map(String::as_str).collect()
+}
+
+/// A row's call with its body and its options.
+fn asked<T>(call: Action<T>, body: Option<&Bound<'_, PyAny>>, given: &Bound<'_, PyDict>) -> PyResult<Action<T>> {
+    let call = call.options(options::options(given)?);
+    Ok(match body {
+        Some(body) => call.body(&crate::body::json(body)?),
+        None => call,
+    })
 }
 
 /// The number of a row of the endpoint table; 0, which is none, for a name that is not there.

@@ -74,33 +74,9 @@ fn described<'py>(py: Python<'py>, field: &FieldError) -> PyResult<(String, Stri
 pub(crate) fn of_python(py: Python<'_>, kind: ErrorKind, doing: &str, raised: &PyErr) -> Error {
     let value = raised.value(py);
     let text = |name: &str| value.getattr(name).ok().and_then(|value| value.extract::<String>().ok());
-    let error = match (text("kind").as_deref().and_then(kind_named), text("message"), text("fix")) {
+    let error = match (text("kind").as_deref().and_then(ErrorKind::named), text("message"), text("fix")) {
         (Some(kind), Some(message), Some(fix)) => Error::new(kind, message).with_fix(fix),
         _ => Error::new(kind, format!("{doing} failed: {raised}")),
     };
     error.with_source(raised.clone_ref(py))
-}
-
-fn kind_named(name: &str) -> Option<ErrorKind> {
-    use ErrorKind::*;
-    let all = [
-        Configuration,
-        Network,
-        Timeout,
-        Cancelled,
-        Validation,
-        Unauthorized,
-        Forbidden,
-        NotFound,
-        Conflict,
-        MfaRequired,
-        RateLimited,
-        InstanceUnavailable,
-        InvalidApiKey,
-        SessionExpired,
-        Server,
-        Decode,
-        Storage,
-    ];
-    all.into_iter().find(|kind| kind.as_str() == name)
 }

@@ -67,16 +67,7 @@ impl Driver {
         }
     }
 
-    /// Runs `call`, and answers what `convert` makes of its result: at once, or as an awaitable.
-    pub(crate) fn run<'py, T, C>(&self, py: Python<'py>, call: Call<T>, convert: C) -> PyResult<Bound<'py, PyAny>>
-    where
-        T: Send + 'static,
-        C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-    {
-        self.run_beside(py, call, Beside::default(), convert)
-    }
-
-    /// [`run`](Self::run) for a call that has errands for Python.
+    /// Runs `call`, which may have errands for Python, and answers what `convert` makes of its result: at once, or as an awaitable.
     pub(crate) fn run_beside<'py, T, C>(
         &self,
         py: Python<'py>,

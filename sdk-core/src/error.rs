@@ -83,6 +83,23 @@ impl ErrorKind {
         }
     }
 
+    /// The kind of that name, for errors that come back from another language.
+    ///
+    /// ```
+    /// use picobase::ErrorKind;
+    /// assert_eq!(ErrorKind::named("NotFound"), Some(ErrorKind::NotFound));
+    /// assert_eq!(ErrorKind::named("Nonsense"), None);
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn named(name: &str) -> Option<ErrorKind> {
+        use ErrorKind::*;
+        let early =
+            [Configuration, Network, Timeout, Cancelled, Validation, Unauthorized, Forbidden, NotFound, Conflict];
+        let late =
+            [MfaRequired, RateLimited, InstanceUnavailable, InvalidApiKey, SessionExpired, Server, Decode, Storage];
+        early.into_iter().chain(late).find(|kind| kind.as_str() == name)
+    }
+
     /// What to do where the place of the error knows nothing better.
     fn fix(self) -> &'static str {
         match self {

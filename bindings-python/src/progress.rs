@@ -17,7 +17,7 @@ use std::{
 use picobase::files::Progress;
 use pyo3::{intern, prelude::*, types::PyDict};
 use pyo3_async_runtimes::TaskLocals;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     beside::Beside,
@@ -36,13 +36,23 @@ struct Teller {
     told: AtomicU64,
     /// Does the event loop know that there is something to tell? It is asked once, however fast bytes go.
     is_due: AtomicBool,
+    /// How often the event loop still has to tell.
+    left: watch::Sender<usize>,
     failed: Mutex<Option<oneshot::Sender<PyErr>>>,
 }
 
 #[pymethods]
 impl Teller {
-    /// Tells what there is to tell.
+    /// What the event loop calls.
     fn __call__(&self, py: Python<'_>) {
+        self.tell(py);
+        self.left.send_modify(|left| *left = left.saturating_sub(1));
+    }
+}
+
+impl Teller {
+    /// Tells what there is to tell.
+    fn tell(&self, py: Python<'_>) {
         self.is_due.store(false, Release);
         let done = self.done.load(Acquire);
         let step = i128::from(done).saturating_sub(i128::from(self.told.swap(done, AcqRel)));
@@ -54,11 +64,9 @@ impl Teller {
             self.fail(py, raised);
         }
     }
-}
 
-impl Teller {
     fn hear(&self, py: Python<'_>, this: &Py<Teller>) {
-        let Some(locals) = &self.locals else { return in_hook(|| self.__call__(py)) };
+        let Some(locals) = &self.locals else { return in_hook(|| self.tell(py)) };
         if self.is_due.swap(true, AcqRel) {
             return;
         }
@@ -67,7 +75,9 @@ impl Teller {
             named.set_item(intern!(py, "context"), locals.context(py))?;
             locals.event_loop(py).call_method(intern!(py, "call_soon_threadsafe"), (this,), Some(&named))
         };
+        self.left.send_modify(|left| *left = left.saturating_add(1));
         if let Err(raised) = ask() {
+            self.left.send_modify(|left| *left = left.saturating_sub(1));
             self.fail(py, raised);
         }
     }
@@ -88,6 +98,7 @@ impl Teller {
 /// One transfer that a function is told of.
 pub(crate) struct Watched {
     teller: Py<Teller>,
+    left: watch::Receiver<usize>,
     failed: oneshot::Receiver<PyErr>,
 }
 
@@ -101,15 +112,17 @@ impl Watched {
         let Some(function) = function else { return Ok(None) };
         let locals = if is_blocking { None } else { Some(TaskLocals::with_running_loop(py)?.copy_context(py)?) };
         let (sender, failed) = oneshot::channel();
+        let (to_tell, left) = watch::channel(0);
         let teller = Teller {
             function: function.clone().unbind(),
             locals,
             done: AtomicU64::new(0),
             told: AtomicU64::new(0),
             is_due: AtomicBool::new(false),
+            left: to_tell,
             failed: Mutex::new(Some(sender)),
         };
-        Ok(Some(Watched { teller: Py::new(py, teller)?, failed }))
+        Ok(Some(Watched { teller: Py::new(py, teller)?, left, failed }))
     }
 
     /// What the core calls.
@@ -123,16 +136,28 @@ impl Watched {
     }
 
     /// The call, which ends with what the function raises.
-    fn guard<T: Send + 'static>(mut self, mut call: Call<T>) -> Call<PyResult<T>> {
-        Box::pin(poll_fn(move |cx| {
-            if let Poll::Ready(done) = call.as_mut().poll(cx) {
-                return Poll::Ready(done.map(Ok));
-            }
-            match Pin::new(&mut self.failed).poll(cx) {
-                Poll::Ready(Ok(raised)) => Poll::Ready(Ok(Err(raised))),
-                Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
-            }
-        }))
+    fn guard<T: Send + 'static>(self, mut call: Call<T>) -> Call<PyResult<T>> {
+        let Watched { teller, mut left, mut failed } = self;
+        Box::pin(async move {
+            let done = poll_fn(|cx| {
+                if let Poll::Ready(done) = call.as_mut().poll(cx) {
+                    return Poll::Ready(done.map(Ok));
+                }
+                match Pin::new(&mut failed).poll(cx) {
+                    Poll::Ready(Ok(raised)) => Poll::Ready(Ok(Err(raised))),
+                    Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+                }
+            });
+            let done = match done.await? {
+                Ok(done) => done,
+                Err(raised) => return Ok(Err(raised)),
+            };
+            // The last of it may not have been told yet, and what that raises comes out of the call too. Where the event loop
+            // is closed it is never told: then the teller goes.
+            drop((call, teller));
+            let _ = left.wait_for(|left| *left == 0).await;
+            Ok(failed.try_recv().map_or(Ok(done), Err))
+        })
     }
 }
 

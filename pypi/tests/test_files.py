@@ -399,8 +399,11 @@ async def test_progress_in_both_directions(world: World, tmp_path: Path) -> None
         raise ZeroDivisionError
 
     target = tmp_path / "refused.bin"
+    proxy = world.proxy()
+    # Slow enough that the download cannot be over before it is told of.
+    proxy.faults({"path_prefix": "/api/files/", "action": {"type": "slow", "bytes_per_sec": 1_000_000}})
     with pytest.raises(ZeroDivisionError):
-        await client.files.download_to(post, name, target, on_progress=refuse)
+        await world.client(proxy.url).files.download_to(post, name, target, on_progress=refuse)
     await until(lambda: os.listdir(tmp_path), lambda names: names == ["down.bin"])
     with pytest.raises(ZeroDivisionError):
         await upload(client, data, on_progress=refuse)

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from picobase import Client, ConfigurationError, File
+from picobase import AsyncClient, Client, ConfigurationError, File
 from support.kit import Testkit
 from support.world import World, failure, unique
 
@@ -141,6 +142,20 @@ async def test_what_progress_raises_ends_the_upload(world: World) -> None:
     wrong: Any = 7
     with pytest.raises(TypeError, match="not callable"):
         await posts.create({"title": title, "attachments": File(b"x")}, on_progress=wrong)
+
+
+async def test_what_progress_raises_at_the_end_is_raised_too(kit: Testkit) -> None:
+    def refuse(_: int) -> None:
+        raise Enough
+
+    async with AsyncClient(kit.url) as client:
+        body = {"title": "late", "attachments": File(b"x", "a.bin")}
+        task = asyncio.ensure_future(client.collection("posts").create(body, on_progress=refuse))
+        await asyncio.sleep(0)
+        # The upload is over before the event loop can tell of it.
+        time.sleep(1)  # noqa: ASYNC251
+        with pytest.raises(Enough):
+            await task
 
 
 def test_a_blocking_call_inside_progress_is_refused(kit: Testkit) -> None:

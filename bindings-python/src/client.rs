@@ -317,13 +317,6 @@ impl Native {
         ended(py, self.handle.is_blocking(), live.end())
     }
 
-    /// A call that panics, for tests.
-    #[cfg(feature = "test-exports")]
-    #[expect(clippy::panic, reason = "it is what is tested")]
-    fn panic<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.handle.live(py)?.nothing(py, Box::pin(async { panic!("the test's own") }))
-    }
-
     /// Calls `listener` when the instance falls asleep, wakes up, or does not; answers how to stop that.
     fn on_state<'py>(&self, py: Python<'py>, listener: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyCFunction>> {
         self.handle.live(py)?;

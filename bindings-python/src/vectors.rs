@@ -30,7 +30,7 @@ use crate::client::Native;
 #[pymodule(gil_used = false)]
 pub(crate) mod testing {
     #[pymodule_export]
-    use super::{Clock, Script, Sent, drive, pure, rest, stage};
+    use super::{Clock, Script, Sent, drive, panic, pure, rest, stage};
 }
 
 /// Runs one case of a topic on the core alone: its `in` to its `out`, as JSON text. None for a topic that the core does
@@ -70,6 +70,13 @@ pub(crate) fn staged(builder: ClientBuilder) -> ClientBuilder {
 #[pyfunction]
 fn drive<'py>(py: Python<'py>, native: &Native) -> PyResult<Bound<'py, PyAny>> {
     native.handle.live(py)?.nothing(py, Box::pin(std::future::pending()))
+}
+
+/// A call that panics.
+#[pyfunction]
+#[expect(clippy::panic, reason = "it is what is tested")]
+fn panic<'py>(py: Python<'py>, native: &Native) -> PyResult<Bound<'py, PyAny>> {
+    native.handle.live(py)?.nothing(py, Box::pin(async { panic!("the test's own") }))
 }
 
 /// How long there must be rest where the system does not tell which threads run.

@@ -173,7 +173,8 @@ async def test_one_that_nobody_holds_ends(world: World) -> None:
 
 async def test_one_with_a_callback_needs_no_holding(world: World) -> None:
     client = world.client()
-    posts, title, got = client.collection("posts"), unique("held"), []
+    posts, title = client.collection("posts"), unique("held")
+    got: list[Any] = []
     await posts.subscribe("*", got.append, filter=f"title = '{title}'")
     gc.collect()
     await posts.create({"title": title})
@@ -205,7 +206,7 @@ async def test_waiting_for_so_long_loses_nothing(world: World) -> None:
     assert isinstance(caught.value, PicoBaseError)
     async with AsyncClient(world.kit.url) as other:
         writing = asyncio.gather(*(other.collection("posts").create({"title": title, "n": n}) for n in range(30)))
-        seen = []
+        seen: list[int] = []
         while len(seen) < 30:
             try:
                 seen.append((await events.next(timeout=0.002)).record["n"])
@@ -220,14 +221,16 @@ async def test_a_reader_that_is_cancelled_loses_nothing(kit: Testkit) -> None:
         posts, title = client.collection("posts"), unique("cancel")
         events = await posts.subscribe("*", filter=f"title = '{title}'")
         writing = asyncio.gather(*(posts.create({"title": title, "n": n}) for n in range(30)))
-        seen = []
+        seen: list[int] = []
         while len(seen) < 30:
             reading = asyncio.ensure_future(events.next())
             await asyncio.wait([reading], timeout=0.002)
             if reading.cancel():
                 await asyncio.wait([reading])
             if not reading.cancelled():
-                seen.append(reading.result().record["n"])
+                record = reading.result().record
+                assert record
+                seen.append(record["n"])
         await writing
         assert sorted(seen) == list(range(30))
 
@@ -452,7 +455,8 @@ async def test_what_a_callback_raises_harms_nobody(world: World, monkeypatch: py
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, about: raised.append(about["exception"]))
     client = world.client()
-    posts, title, got = client.collection("posts"), unique("raise"), []
+    posts, title = client.collection("posts"), unique("raise")
+    got: list[Any] = []
 
     def fails(event: Any) -> None:
         raise RuntimeError(event.action)
@@ -755,7 +759,7 @@ def test_what_is_told_can_be_taken_apart() -> None:
 
 def test_realtime_options_are_checked() -> None:
     with pytest.raises(TypeError, match="unexpected option of realtime 'livness'"):
-        Client("http://127.0.0.1:1", realtime={"livness": 1})  # type: ignore[typeddict-unknown-key]
+        Client("http://127.0.0.1:1", realtime={"livness": 1})  # type: ignore[arg-type]
     with pytest.raises(PicoBaseError) as caught:
         Client("http://127.0.0.1:1", realtime={"liveness": -1})
     assert caught.value.kind == "Validation"

@@ -50,7 +50,7 @@ class Awaited:
     async def __aenter__(self) -> Any:
         return awaited(await asyncio.to_thread(self._wrapped.__enter__))
 
-    async def __aexit__(self, *error: Any) -> Any:
+    async def __aexit__(self, *error: object) -> Any:
         return await asyncio.to_thread(self._wrapped.__exit__, *error)
 
     def __aiter__(self) -> Any:

@@ -197,7 +197,7 @@ impl NativeRecords {
         let (live, records) = self.open(py)?;
         let options = options(given)?.listed(filter, sort, expand, fields)?;
         let walk = sized(records.iterate().options(options), batch_size).stream();
-        let walk = Owned::new((live, Arc::new(Mutex::new(walk))));
+        let walk = Owned::new((live, Arc::new(Mutex::new(Some(walk)))));
         Ok(NativeWalk { walk, decoder: self.decoder.clone_ref(py) })
     }
 
@@ -318,8 +318,9 @@ fn sized(list: FullList<Json>, batch_size: Option<Count>) -> FullList<Json> {
     }
 }
 
-/// What is left of a walk; one page at a time is asked for.
-type Walk = Arc<Mutex<RecordStream<Json>>>;
+/// What is left of a walk; one page at a time is asked for. Whoever waits for a page has it: if that is cancelled, the
+/// requests end with it, whatever holds on to the walk.
+type Walk = Arc<Mutex<Option<RecordStream<Json>>>>;
 
 /// A walk through all records, page by page.
 #[pyclass(frozen, module = "picobase._native")]
@@ -337,7 +338,13 @@ impl NativeWalk {
             return Err(error::fail(py, ErrorKind::Configuration, message, "Begin it in the child process anew."));
         };
         let (walk, decoder) = (walk.clone(), self.decoder.clone_ref(py));
-        let page = Box::pin(async move { page(&mut *walk.lock().await).await });
+        let page = Box::pin(async move {
+            let mut place = walk.lock().await;
+            let Some(mut walk) = place.take() else { return Ok(Vec::new()) };
+            let page = page(&mut walk).await?;
+            *place = Some(walk);
+            Ok(page)
+        });
         live.run(py, page, move |py, records| {
             if records.is_empty() { Ok(py.None()) } else { Ok(decoder.all(py, &records)?.into_any().unbind()) }
         })

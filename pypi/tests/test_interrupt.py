@@ -48,6 +48,7 @@ def interrupt(proxy: Proxy, sent: list[float], number: int = signal.SIGINT) -> t
 
 CALLS: dict[str, Callable[[Client], object]] = {
     "get_list": lambda client: client.collection("posts").get_list(1, 1),
+    "iterate": lambda client: list(client.collection("posts").iterate()),
     "get_full_list": lambda client: client.collection("posts").get_full_list(),
     "upload": lambda client: client.files.upload("posts", io.BytesIO(b"x")),
     "download": lambda client: client.files.download(("posts", "aaaaaaaaaaaaaaa"), "a.txt"),

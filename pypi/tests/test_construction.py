@@ -90,7 +90,7 @@ async def test_another_address_is_another_session(world: World) -> None:
 
 
 async def test_wrong_options_are_told_at_once(world: World) -> None:
-    for options, wrong in (
+    cases: tuple[tuple[dict[str, Any], type[Exception]], ...] = (
         ({"timeout": -1}, picobase.ValidationError),
         ({"timeout": float("nan")}, picobase.ValidationError),
         ({"timeout": "1"}, TypeError),
@@ -101,7 +101,8 @@ async def test_wrong_options_are_told_at_once(world: World) -> None:
         ({"api_key": "pbk with blanks"}, ConfigurationError),
         ({"after_call": 1}, TypeError),
         ({"nonsense": 1}, TypeError),
-    ):
+    )
+    for options, wrong in cases:
         with pytest.raises(wrong):
             world.client(**options)
     with pytest.raises(TypeError):

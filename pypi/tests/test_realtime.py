@@ -145,7 +145,6 @@ async def test_a_loop_ends_its_subscription_when_it_is_left(world: World) -> Non
             break
     await writing
     assert seen in ([0, 1, 2], [1, 2, 3], [2, 3, 4])
-    del event
     await nothing_is_subscribed(proxy)
 
 

@@ -130,8 +130,9 @@ async def test_with_closes(kit: Testkit) -> None:
         client.health()
     with pytest.raises(ConfigurationError):
         client.health()
+    other = AsyncClient(kit.url)
     with pytest.raises(ZeroDivisionError):
-        async with AsyncClient(kit.url) as other:
+        async with other:
             raise ZeroDivisionError
     await failure(other.health(), "Configuration")
 

@@ -45,7 +45,7 @@ def _uncommented(found: re.Match[str]) -> str:
 
 def main() -> int:
     check = "--check" in sys.argv[1:]
-    stale = []
+    stale: list[str] = []
     for source in sorted((SOURCE / "_async").glob("*.py")):
         target = SOURCE / "_sync" / source.name
         text = HEADER.format(f"_async/{source.name}") + derive(source.read_text())

@@ -6,6 +6,8 @@ types are compiled once to functions that check a value and convert it. Two thin
 no text.
 """
 
+# A value of any type is taken apart here, by what it turns out to be.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
 import typing
@@ -72,7 +74,7 @@ def _guarded(cls: Any, inner: Decoder) -> Decoder:
     return decode
 
 
-def _why(error: Exception) -> str:
+def _why(error: Any) -> str:
     if isinstance(error, _Misfit):
         return str(error)
     if hasattr(error, "errors") and hasattr(error, "title"):

@@ -1,5 +1,7 @@
 """What Python has and JSON has not: models, enums, identifiers, and the many things that can be a file."""
 
+# A value of any type is taken apart here, by what it turns out to be.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
 import os

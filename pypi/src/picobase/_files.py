@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import IO, Any, Union
+from typing import IO, Any, Union, cast
 
 FileSource = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", IO[bytes], Iterable[bytes], AsyncIterable[bytes]]
 """Where the bytes of a file come from: memory, a path, an open file, or an iterator."""
@@ -49,8 +49,7 @@ class File:
 def owner(record: Any) -> tuple[str, str]:
     """Collection and id of the record that a file belongs to."""
     if isinstance(record, tuple):
-        collection, id = record
-        return collection, id
+        return cast("tuple[str, str]", record)
     names = ("collectionId", "collection_id", "collectionName", "collection_name")
     collection = next((value for name in names if (value := _member(record, name))), "")
     if not collection:
@@ -62,4 +61,6 @@ def owner(record: Any) -> tuple[str, str]:
 
 
 def _member(record: Any, name: str) -> Any:
-    return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
+    if isinstance(record, Mapping):
+        return cast("Mapping[str, Any]", record).get(name)
+    return getattr(record, name, None)

@@ -123,7 +123,7 @@ class _Gathered:
 def _bytes(piece: Any) -> bytes:
     if type(piece) is bytes:
         return piece
-    if isinstance(piece, (bytes, bytearray, memoryview)):
+    if isinstance(piece, bytes) or type(piece) in (bytearray, memoryview):
         return bytes(piece)
     if isinstance(piece, str):
         raise ValidationError("the file gives text, not bytes", fix='Open it with mode "rb", or encode the text.')

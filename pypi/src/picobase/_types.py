@@ -70,12 +70,12 @@ class ListResult(Sequence[T], Generic[T]):
         self.total_pages = total_pages
 
     @classmethod
-    def _of(cls, answer: Any) -> ListResult[T]:
+    def _of(cls, answer: Any) -> ListResult[Any]:
         try:
             items, page, per_page = answer["items"], answer["page"], answer["perPage"]
         except (KeyError, TypeError):
             raise _no_list(answer) from None
-        if type(items) is not list:
+        if type(answer["items"]) is not list:
             raise _no_list(answer)
         return cls(items, page, per_page, answer.get("totalItems", -1), answer.get("totalPages", -1))
 

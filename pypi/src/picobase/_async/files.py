@@ -253,9 +253,9 @@ class AsyncDownload:
         return self._open.size if self._open else None
 
     async def _begun(self) -> _native.NativeDownload:
-        if self._open is None:
-            self._open = await self._files.stream(self._wish)
-        return self._open
+        if (download := self._open) is None:
+            download = self._open = await self._files.stream(self._wish)
+        return download
 
     async def close(self) -> None:
         """Ends the download, wherever it is."""
@@ -282,8 +282,8 @@ class AsyncDownload:
 
 
 def _fields(data: Any) -> dict[str, Any]:
-    if data is None or isinstance(data, dict):
-        return data or {}
+    if data is None:
+        return {}
     from .._encode import plain
 
     return plain(data)

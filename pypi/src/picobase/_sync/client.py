@@ -339,7 +339,7 @@ class Client:
             safe: May the call be repeated when its answer is lost? GET and HEAD always may.
             **options: See `CallOptions`.
         """
-        if isinstance(body, (bytearray, memoryview)):
+        if type(body) in (bytearray, memoryview):
             body = bytes(body)
         raw = body if isinstance(body, (bytes, str)) else None
         return self._native.send(method, path, body, raw, safe, options)

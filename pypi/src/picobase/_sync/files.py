@@ -254,9 +254,9 @@ class Download:
         return self._open.size if self._open else None
 
     def _begun(self) -> _native.NativeDownload:
-        if self._open is None:
-            self._open = self._files.stream(self._wish)
-        return self._open
+        if (download := self._open) is None:
+            download = self._open = self._files.stream(self._wish)
+        return download
 
     def close(self) -> None:
         """Ends the download, wherever it is."""
@@ -283,8 +283,8 @@ class Download:
 
 
 def _fields(data: Any) -> dict[str, Any]:
-    if data is None or isinstance(data, dict):
-        return data or {}
+    if data is None:
+        return {}
     from .._encode import plain
 
     return plain(data)

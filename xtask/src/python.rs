@@ -91,13 +91,13 @@ pub(crate) fn test(project: &Project, backend: &Backend, options: &Options, step
     examples(project, backend, steps, newest, &wheels)
 }
 
-/// What is run on an interpreter. The tests spend their time waiting, so three processes share them. The module and the sources are
+/// What is run on an interpreter. The tests spend their time waiting, so six processes share them. The module and the sources are
 /// the same everywhere: between the first and the last lines it is enough to run what meets the interpreter itself.
 fn suite(all: &[Interpreter], interpreter: &Interpreter) -> Vec<&'static str> {
     let is_first = all.first().is_some_and(|first| first.line == interpreter.line);
     let all = ["tests", "--ignore=tests/vectors"].as_slice();
     let whole = is_first || interpreter.line == NEWEST || interpreter.line == FREE_THREADED;
-    [if whole { all } else { &MEETS_THE_INTERPRETER }, &["--numprocesses=3", "--dist=loadfile"]].concat()
+    [if whole { all } else { &MEETS_THE_INTERPRETER }, &["--numprocesses=6", "--dist=loadfile"]].concat()
 }
 
 /// The lines that were asked for; else those that are here and those that can be built. The summary names what is not run.

@@ -40,6 +40,9 @@ const MEETS_THE_INTERPRETER: [&str; 9] = [
     "tests/test_typed.py",
 ];
 
+/// Leaves out the test that takes longest.
+const WITHOUT_LEAKS: &str = "--ignore=tests/test_leaks.py";
+
 /// An interpreter that is here.
 struct Interpreter {
     line: Line,
@@ -91,13 +94,19 @@ pub(crate) fn test(project: &Project, backend: &Backend, options: &Options, step
     examples(project, backend, steps, newest, &wheels)
 }
 
-/// What is run on an interpreter. The tests spend their time waiting, so six processes share them. The module and the sources are
-/// the same everywhere: between the first and the last lines it is enough to run what meets the interpreter itself.
+/// What is run on an interpreter. The tests spend their time waiting, so several processes share them. The module and the sources are
+/// the same everywhere: what a hundred thousand calls leave behind is counted once, and between the first and the last lines it
+/// is enough to run what meets the interpreter itself.
 fn suite(all: &[Interpreter], interpreter: &Interpreter) -> Vec<&'static str> {
+    let whole = ["tests", "--ignore=tests/vectors"].as_slice();
     let is_first = all.first().is_some_and(|first| first.line == interpreter.line);
-    let all = ["tests", "--ignore=tests/vectors"].as_slice();
-    let whole = is_first || interpreter.line == NEWEST || interpreter.line == FREE_THREADED;
-    [if whole { all } else { &MEETS_THE_INTERPRETER }, &["--numprocesses=6", "--dist=loadfile"]].concat()
+    let tests = match interpreter.line {
+        NEWEST => whole.to_vec(),
+        FREE_THREADED => [whole, &[WITHOUT_LEAKS]].concat(),
+        _ if is_first => [whole, &[WITHOUT_LEAKS]].concat(),
+        _ => MEETS_THE_INTERPRETER.to_vec(),
+    };
+    [tests.as_slice(), &["--numprocesses=6", "--dist=worksteal"]].concat()
 }
 
 /// The lines that were asked for; else those that are here and those that can be built. The summary names what is not run.

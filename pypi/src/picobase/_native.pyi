@@ -55,10 +55,6 @@ class Native:
         """
         Calls `listener` with errors of this client's own store that no call can report; answers how to stop that.
         """
-    def panic(self, /) -> Any:
-        """
-        A call that panics, for tests.
-        """
     def realtime(self, /) -> NativeRealtime:
         """
         The event stream.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -24,3 +25,9 @@ async def world(kit: Testkit, request: pytest.FixtureRequest) -> AsyncIterator[W
     world = World(kit, request.param)
     yield world
     await world.end()
+
+
+def pytest_configure() -> None:
+    """Hears Ctrl-C where a shell started the tests in the background, which ignores it for them and their children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -36,7 +36,8 @@ def test_everything_public_is_documented_for_its_reader() -> None:
     told = []
     for name in picobase.__all__:
         public = getattr(picobase, name)
-        if not inspect.isclass(public):
+        # Python 3.10 takes aliases for classes.
+        if not inspect.isclass(public) or hasattr(public, "__origin__"):
             continue
         members = [(name, public)] + [(f"{name}.{key}", value) for key, value in vars(public).items() if key[0] != "_"]
         for where, member in members:

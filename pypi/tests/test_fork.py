@@ -160,12 +160,14 @@ def test_fifty_forks_under_load(kit: Testkit) -> None:
         posts = client.collection("posts")
 
         def load():
-            while not ending.is_set():
+            # Between two calls others get their turn, the parent that forks above all.
+            while not ending.wait(0.005):
                 posts.get_list(1, 1)
 
         async def aload():
             while not ending.is_set():
                 await asyncio.gather(*(other.collection("posts").get_list(1, 1) for _ in range(4)))
+                await asyncio.sleep(0.005)
 
         threads = [threading.Thread(target=load) for _ in range(3)] + [threading.Thread(target=asyncio.run, args=[aload()])]
         for thread in threads:

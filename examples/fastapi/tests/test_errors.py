@@ -117,6 +117,7 @@ def test_every_error_has_an_answer() -> None:
     statuses = {kind.__name__: answer_for(kind("secret", retry_after=0.5)).status_code for kind in kinds}
     assert statuses == {
         "PicoBaseError": 500,
+        "CancelledError": 500,
         "ConfigurationError": 500,
         "ConflictError": 409,
         "DecodeError": 500,

@@ -140,9 +140,11 @@ fn examples(
     interpreter: &Interpreter,
     wheels: &Wheels,
 ) -> Result<(), Stop> {
+    let environment = steps.run("environment for examples", || {
+        Environment::with(project, interpreter, "check", "check", wheels.of(interpreter.line)?)
+    })?;
     for example in ["flask", "fastapi"] {
         steps.run(&format!("example {example}"), || {
-            let environment = Environment::with(project, interpreter, "check", "check", wheels.of(interpreter.line)?)?;
             let folder = project.root.join("examples").join(example);
             for check in EXAMPLE_CHECKS {
                 let Some((program, args)) = check.split_first() else { continue };
@@ -154,7 +156,6 @@ fn examples(
     let node = steps.run("node and its packages", || Node::ensure(project))?;
     let chromium = steps.run("chromium", || tools::chromium().ensure(project))?;
     steps.run("example flask, in Chromium", || {
-        let environment = Environment::with(project, interpreter, "check", "check", wheels.of(interpreter.line)?)?;
         let mut e2e = node.script(project, "examples/flask/e2e/run.mjs");
         environment.lend(&mut e2e);
         run::run(backend.apply(e2e.env("PICOBASE_CHROMIUM", &chromium)))

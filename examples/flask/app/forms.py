@@ -40,6 +40,6 @@ class Form:
         strangers = [f"{name}: {text}" for name, text in self.errors.items() if name not in self.values]
         self.error = " ".join(strangers) if self.errors else error.message
 
-    def page(self, template: str, **more: Any) -> tuple[str, int]:  # noqa: ANN401
+    def page(self, template: str, **more: Any) -> tuple[str, int]:  # noqa: ANN401  (templates take anything)
         """The form's page, with the status of a form that was refused where it was."""
         return render_template(template, form=self, **more), 422 if self.errors or self.error else 200

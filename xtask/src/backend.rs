@@ -1,5 +1,6 @@
 //! What tests and measurements run against.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,6 +13,8 @@ pub(crate) struct Backend {
     version: String,
     server: PathBuf,
     testkit: PathBuf,
+    /// On how many processors the server runs, where it is measured.
+    processors: Option<NonZero<usize>>,
 }
 
 impl Backend {
@@ -24,7 +27,11 @@ impl Backend {
             run::run(build.args(profile.flag()))?;
             Ok(project.built(profile.folder(), "picobase-testkit"))
         })?;
-        Ok(Self { version: version.to_owned(), server, testkit })
+        let processors = match profile {
+            Profile::Debug => None,
+            Profile::Release => std::thread::available_parallelism().ok(),
+        };
+        Ok(Self { version: version.to_owned(), server, testkit, processors })
     }
 
     /// Tells a command where they are.
@@ -32,7 +39,12 @@ impl Backend {
         command
             .env("PICOBASE_TESTKIT_BIN", &self.testkit)
             .env("PICOBASE_TEST_SERVER_BINARY", &self.server)
-            .env("PICOBASE_TEST_SERVER", &self.version)
+            .env("PICOBASE_TEST_SERVER", &self.version);
+        if let Some(processors) = self.processors {
+            // The testkit would run the server on one.
+            command.env("GOMAXPROCS", processors.to_string());
+        }
+        command
     }
 }
 

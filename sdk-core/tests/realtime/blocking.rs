@@ -128,8 +128,8 @@ fn an_iterator_with_a_limit() {
     assert!(start.elapsed() >= Duration::from_millis(200));
     assert_eq!(posts.next_within(Duration::ZERO).unwrap_err().kind(), ErrorKind::Timeout);
     create(&proxy, "one");
-    create(&proxy, "two");
     assert_eq!(title_of(posts.next_within(LONG).unwrap().unwrap()), "one");
+    create(&proxy, "two");
     assert_eq!(title_of(posts.next().unwrap().unwrap()), "two");
     db.realtime().unsubscribe_all();
     assert!(posts.next_within(LONG).unwrap().is_none(), "the end is no timeout");

@@ -163,8 +163,11 @@ async fn a_filter_an_expansion_and_fields_hold_for_events_and_for_what_was_misse
         let make = async |title: &str, status: &str| {
             ground.create("posts", &json!({"title": title, "status": status, "author": author})).await
         };
+        // The server may tell of a later write first, so each is waited for.
         make("draft 1", "draft").await;
+        let draft = record(&mut whole).await;
         make("one", "published").await;
+        let one = record(&mut whole).await;
         ground.gap(async { (make("draft 2", "draft").await, make("two", "published").await) }).await;
         for title in ["one", "two"] {
             let told = record(&mut events).await;
@@ -173,8 +176,10 @@ async fn a_filter_an_expansion_and_fields_hold_for_events_and_for_what_was_misse
             let expected = json!({"title": title, "expand": {"author": {"name": "Ada"}}, "id": id, "updated": updated});
             assert_eq!(told, expected);
         }
-        for title in ["draft 1", "one", "draft 2", "two"] {
-            let told = record(&mut whole).await;
+        let missed = [record(&mut whole).await, record(&mut whole).await];
+        for (title, told) in
+            ["draft 1", "one", "draft 2", "two"].into_iter().zip([draft, one].into_iter().chain(missed))
+        {
             assert_eq!((&told["title"], &told["expand"]["author"]["name"]), (&json!(title), &json!("Ada")));
             assert!(told["created"].is_string() && told["place"].is_object(), "{told}");
         }
@@ -256,9 +261,9 @@ async fn messages_of_ones_own() {
         // Two that say the same are two.
         say(&ground, "news", "1").await;
         say(&ground, "news", "1").await;
+        assert_eq!(lines(&mut news).await, ["message news 1", "message news 1"]);
         say(&ground, "news", r#"{"action": "create", "record": {}}"#).await;
-        let expected = ["message news 1", "message news 1", r#"message news {"action": "create", "record": {}}"#];
-        assert_eq!(lines(&mut news).await, expected);
+        assert_eq!(next(&mut news).await, r#"message news {"action": "create", "record": {}}"#);
         say(&ground, "a/b/c", "null").await;
         assert_eq!(next(&mut deep).await, "message a/b/c null");
         ground.gap(say(&ground, "news", "2")).await;

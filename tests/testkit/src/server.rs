@@ -17,6 +17,9 @@ use crate::lock;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a server may take to end after SIGTERM, before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// On how many processors Go runs a server. On several, two writes made one after the other come as events in the wrong
+/// order about twice in a hundred; on one, twice in ten thousand.
+const PROCESSORS: (&str, &str) = ("GOMAXPROCS", "1");
 /// How many lines of a server's output are kept for error messages.
 const KEPT_LINES: usize = 40;
 
@@ -42,6 +45,10 @@ impl Launcher {
             None => Command::new(&self.binary),
         };
         command.current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
+        let (name, one) = PROCESSORS;
+        if std::env::var_os(name).is_none() {
+            command.env(name, one);
+        }
         for (flag, folder) in
             [("--dir", "data"), ("--hooksDir", "hooks"), ("--publicDir", "public"), ("--migrationsDir", "migrations")]
         {

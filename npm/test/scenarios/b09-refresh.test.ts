@@ -24,7 +24,7 @@ describe.concurrent("B9", () => {
     const token = await shortlived(client);
     await proxy.forget();
     await sleep(1100);
-    await proxy.faults({ ...refreshes, action: { type: "delay", ms: 500 } });
+    await proxy.faults({ ...refreshes, action: { type: "delay", ms: 5000 } });
     await Promise.all(Array.from({ length: 30 }, () => client.collection("posts").getList(1, 1)));
     await until(() => client.authStore.token !== token);
     expect(await proxy.requests("auth-refresh")).toHaveLength(1);
@@ -94,7 +94,7 @@ describe.concurrent("B9", () => {
     const proxy = await world.proxy();
     const client = world.client(proxy.url);
     await shortlived(client);
-    await proxy.faults({ ...refreshes, times: 1, action: { type: "delay", ms: 3000 } });
+    await proxy.faults({ ...refreshes, times: 1, action: { type: "delay", ms: 6000 } });
     await client.collection("posts").getList(1, 1);
     const refreshed = () => proxy.requests("auth-refresh");
     await until(async () => (await refreshed()).length === 1);
@@ -125,6 +125,7 @@ describe("a server with many visitors", () => {
     await Promise.all(requests);
     expect(shared.authStore.token).toBe("");
     expect((await shared.collection("private_notes").getList()).totalItems).toBe(0);
-    expect((await proxy.stats()).connections_total).toBeLessThan(250);
+    // One for each request would be far more, one for each that is under way at once is what there may be.
+    expect((await proxy.stats()).connections_total).toBeLessThan(400);
   });
 });

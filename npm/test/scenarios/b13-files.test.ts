@@ -91,11 +91,12 @@ describe.concurrent("B13", () => {
 
   it("an upload that stalls, and one that is merely slow", async ({ world }) => {
     const proxy = await world.proxy();
-    const client = world.client(proxy.url, { transferIdleTimeout: 2000 });
+    const client = world.client(proxy.url, { transferIdleTimeout: 4000 });
     // Pages see how an upload goes on only where somebody watches it.
     const options = { field: "attachments", name: "a.bin", data: { title: "x" }, onProgress: () => {} };
-    const upload = () => client.storage.upload("posts", new Blob([bytes(600_000)]), options);
-    await proxy.faults({ method: "POST", path_prefix: "/api/", action: { type: "slow", bytes_per_sec: 150_000, direction: "request" } });
+    const upload = () => client.storage.upload("posts", new Blob([new Uint8Array(9_000_000)]), options);
+    // In all it takes longer than the client would wait for nothing; what the system holds of it is through sooner.
+    await proxy.faults({ method: "POST", path_prefix: "/api/", action: { type: "slow", bytes_per_sec: 1_500_000, direction: "request" } });
     await upload();
     await proxy.faults({ method: "POST", path_prefix: "/api/", action: { type: "stall", when: "after_request_bytes", bytes: 100_000 } });
     expect((await failure(upload())).kind).toMatch(/^(Timeout|Network)$/);
@@ -114,30 +115,43 @@ describe.concurrent("B13", () => {
       expect((await (await client.storage.download(post, post.attachments[0])).arrayBuffer()).byteLength).toBe(100_000);
     });
   }
+});
 
+// Not beside the others, whose files would count too.
+describe("B13, alone", () => {
   it("50 MB up and down as streams take a small part of that in memory", async ({ world }) => {
     if (!inNode) return; // A page's memory is its browser's business.
     const client = world.client();
+    await client.health.check();
     const piece = bytes(65_536);
     const size = 800 * piece.length;
+    let [most, pieces] = [0, 0];
+    // What is held, not what waits to be collected: when that is done is the machine's business.
+    const held = () => {
+      if (pieces++ % 50) return;
+      globalThis.gc!();
+      const { heapUsed, external } = process.memoryUsage();
+      most = Math.max(most, heapUsed + external + (client as any).engine.stats().memory);
+    };
+    held();
+    const before = most;
     let sent = 0;
     const source = new ReadableStream<Uint8Array>({
       pull(controller) {
+        held();
         if (sent++ === 800) controller.close();
         else controller.enqueue(piece.slice());
       },
     });
-    const used = () => (globalThis.gc?.(), process.memoryUsage().rss);
-    const before = used();
-    let most = before;
-    const timer = setInterval(() => (most = Math.max(most, process.memoryUsage().rss)), 20);
     const post = await client.storage.upload("posts", source, { field: "attachments", name: "big.bin", data: { title: "big" }, timeout: 0 });
     const { body } = await client.storage.download(post, post.attachments[0]);
     let got = 0;
-    for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) got += chunk.length;
-    clearInterval(timer);
+    for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) {
+      got += chunk.length;
+      held();
+    }
     expect(got).toBe(size);
     await client.collection("posts").delete(post.id);
-    expect((most - before) / 1e6).toBeLessThan(45);
+    expect((most - before) / 1e6).toBeLessThan(20);
   });
 });

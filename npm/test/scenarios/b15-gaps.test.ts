@@ -9,10 +9,10 @@ describe.concurrent("a writer goes on, and in the end the state is the server's"
       const stage = await Stage.new(world);
       const watch = await stage.watch();
       stage.write();
-      for (let n = 0; n < 2; n++) {
-        await stage.more(15);
-        await stage.cut(how);
-      }
+      await stage.more(15);
+      await stage.cut(how);
+      await stage.more(15);
+      await stage.cutFor(how);
       await stage.more(15);
       await stage.converges(watch);
       expect(watch.caughtUp()).toBeGreaterThan(0);
@@ -25,7 +25,7 @@ describe.concurrent("a writer goes on, and in the end the state is the server's"
     const watch = await stage.watch();
     stage.write();
     await stage.more(15);
-    await stage.cut("stall");
+    await stage.cutFor("stall");
     // What was written since can have come by another stream only.
     const { written } = stage;
     await until(() => watch.events.some((event) => event.record.n > written));
@@ -48,7 +48,7 @@ describe.concurrent("a writer goes on, and in the end the state is the server's"
 
   it("the stream is replaced when it is old, without a gap and without a double", async ({ world }) => {
     // In the overlap the old one must speak, also where each write takes its time.
-    const stage = await Stage.new(world, { maxAge: 1000, overlap: 700 });
+    const stage = await Stage.new(world, { maxAge: 1000, overlap: 4000 });
     const watch = await stage.watch();
     stage.write();
     await until(async () => (await stage.streams()).length >= 3);

@@ -83,6 +83,15 @@ export class Stage {
     await until(() => this.proxy.cut(how, "/api/realtime"), ({ connections }) => connections > 0);
   }
 
+  /** Cuts it, and lets no other begin before something was written that only catching up can tell of. */
+  async cutFor(how: "close" | "reset" | "stall"): Promise<void> {
+    await this.proxy.faults({ method: "GET", path: "/api/realtime", action: { type: "reset" } });
+    await this.cut(how);
+    await this.more(3);
+    await this.direct.collection("bulk").create({ n: this.written, text: "missed" });
+    await this.proxy.faults();
+  }
+
   /** Nothing is written any more, and the watch comes to what the server has. */
   async converges(watch: Watch): Promise<void> {
     await this.stop();

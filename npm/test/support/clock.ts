@@ -82,7 +82,7 @@ export class FakeClock {
 
   /** What takes real time, a browser's reading of a stream for example. */
   async until(holds: () => unknown): Promise<void> {
-    const end = real.performance() + 10_000;
+    const end = real.performance() + 40_000;
     while (!holds()) {
       if (real.performance() > end) throw new Error(`it does not become so: ${holds}`);
       await turn();

@@ -226,7 +226,8 @@ describe("time", () => {
     const { client } = on(() => {});
     const before = Date.now();
     expect((await failure(client.send("/x", { timeout }))).kind).toBe("Timeout");
-    expect(Date.now() - before).toBeLessThan(10_000);
+    // Without it, half a minute.
+    expect(Date.now() - before).toBeLessThan(25_000);
   });
 
   it.each([[0], [Infinity], [1e22], [2 ** 32]])("a timeout of %s ms lasts", async (timeout) => {
@@ -326,7 +327,7 @@ describe("ends", () => {
     const before = Date.now();
     expect(await late.send("/x", { timeout: 5 }).catch((error) => error)).toMatchObject({ kind: "Timeout" });
     expect(await late.realtime.subscribe("t", () => {}, { timeout: 5 }).catch((error) => error)).toMatchObject({ kind: "Timeout" });
-    expect(Date.now() - before).toBeLessThan(10_000);
+    expect(Date.now() - before).toBeLessThan(25_000);
     late.close();
   });
 });

@@ -193,7 +193,8 @@ async def test_who_reads_too_slowly_is_told_how_much_was_lost_and_gets_the_newes
     await posts.subscribe("*", heard.append, filter=filter)
     for n in range(6):
         await posts.create({"title": title, "n": n})
-    await until(lambda: len(heard) == 6)
+        # The server promises no order, so each write waits for the event of the last.
+        await until(lambda: len(heard) > n)  # noqa: B023
     lagged = await slow.next(timeout=30)
     assert lagged == Lagged(4)
     assert (lagged.action, lagged.record, lagged.missed) == ("lagged", None, 4)
@@ -382,9 +383,12 @@ async def test_states_are_told(world: World) -> None:
     await until(lambda: states == ["disconnected"])
     events = await client.collection("posts").subscribe("*")
     await until(lambda: states[-1] == "connected")
+    # A slow reader sees the latest only: no other stream begins before this was seen.
+    proxy.faults({"method": "GET", "path": "/api/realtime", "action": {"type": "reset"}})
     await until(lambda: asyncio.to_thread(proxy.cut, "reset", "/api/realtime"))
+    await until(lambda: states[-1] == "reconnecting")
+    proxy.faults()
     await until(lambda: states.count("connected") == 2)
-    # A slow reader sees the latest only.
     assert [state for state in states if state != "connecting"] == [
         "disconnected",
         "connected",
@@ -500,7 +504,9 @@ async def test_a_coroutine_function_is_awaited_one_event_after_the_other(kit: Te
         for n in range(3):
             await posts.create({"title": title, "n": n})
         await until(lambda: len(got) == 6)
-        assert got == [(what, n) for n in range(3) for what in ("begin", "end")]
+        # The server promises no order of different records.
+        assert sorted(got[::2]) == [("begin", n) for n in range(3)]
+        assert got[1::2] == [("end", n) for _, n in got[::2]]
 
 
 async def test_a_blocking_callback_may_make_calls(kit: Testkit) -> None:
@@ -711,12 +717,12 @@ def test_ctrl_c_ends_a_loop_that_waits(kit: Testkit) -> None:
         """
         client = Client(URL)
         events = client.collection("none").subscribe("*")
-        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         begun = time.monotonic()
         try:
+            threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
             for event in events: pass
         except KeyboardInterrupt:
-            print(0.2 < time.monotonic() - begun < 10)
+            print(0.2 < time.monotonic() - begun < 60)
         # Nothing is broken by it.
         title = str(time.time())
         client.collection("posts").create({"title": title})

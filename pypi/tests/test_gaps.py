@@ -16,9 +16,10 @@ async def test_the_stream_is_cut_twice(world: World, how: str) -> None:
     stage = Stage(world)
     watch = await stage.watch()
     stage.write()
-    for _ in range(2):
-        await stage.more(15)
-        await stage.cut(how)
+    await stage.more(15)
+    await stage.cut(how)
+    await stage.more(15)
+    await stage.cut_for(how)
     await stage.more(15)
     await stage.converges(watch)
     assert watch.caught_up() > 0
@@ -30,7 +31,7 @@ async def test_the_stream_says_nothing_any_more(world: World) -> None:
     watch = await stage.watch()
     stage.write()
     await stage.more(15)
-    await stage.cut("stall")
+    await stage.cut_for("stall")
     # What was written since can have come by another stream only.
     written = stage.written
     await until(lambda: any(event.record.get("n", 0) > written for event in watch.events))
@@ -53,7 +54,7 @@ async def test_the_server_is_killed_and_comes_back(world: World) -> None:
 
 async def test_an_old_stream_is_replaced_without_a_gap_and_without_a_double(world: World) -> None:
     # In the overlap the old one must speak, also where each write takes its time.
-    stage = Stage(world, max_age=1, overlap=0.7)
+    stage = Stage(world, max_age=1, overlap=4)
     watch = await stage.watch()
     stage.write()
 

@@ -84,6 +84,14 @@ class Stage:
         await until(one)
         await until(lambda: asyncio.to_thread(self.proxy.cut, how, "/api/realtime"))
 
+    async def cut_for(self, how: str) -> None:
+        """Cuts it, and lets no other begin before something was written that only catching up can tell of."""
+        await asyncio.to_thread(self.proxy.faults, {"method": "GET", "path": "/api/realtime", "action": {"type": "reset"}})
+        await self.cut(how)
+        await self.more(3)
+        await self.direct.collection("bulk").create({"n": self.written, "text": "missed"})
+        await asyncio.to_thread(self.proxy.faults)
+
     async def converges(self, watch: Watch) -> None:
         """Nothing is written any more, and the watch comes to what the server has."""
         await self.stop()

@@ -14,12 +14,13 @@ from support.world import World, failure, unique, until
 
 STALL = {"path_prefix": "/api/", "action": {"type": "stall"}}
 # Far more than a slow machine needs, far less than what would end without the deadline.
-LATE = 10
+LATE = 20
 
 
-def asleep(ms: int, headers: dict[str, str] | None = None) -> dict[str, Any]:
+def asleep(ms: int | None = None, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """Sleeps for that long after it was first asked, or until the faults are others."""
     action = {"type": "respond", "status": 503, "headers": headers or {}, "body": "waking up"}
-    return {"path_prefix": "/api/", "for_ms": ms, "from": "first_hit", "action": action}
+    return {"path_prefix": "/api/", "action": action, **({"for_ms": ms, "from": "first_hit"} if ms else {})}
 
 
 def probes(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -32,8 +33,8 @@ def probes(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
-@pytest.mark.parametrize(("headers", "most"), [({"Retry-After": "1"}, 4), ({}, 12)], ids=["Retry-After", "without"])
-async def test_thirty_calls_wait_for_one_probe_and_creates_happen_once(world: World, headers: dict[str, str], most: int) -> None:
+@pytest.mark.parametrize(("headers", "pause"), [({"Retry-After": "1"}, 990), ({}, 0)], ids=["Retry-After", "without"])
+async def test_thirty_calls_wait_for_one_probe_and_creates_happen_once(world: World, headers: dict[str, str], pause: int) -> None:
     proxy = world.proxy()
     states: list[str] = []
     client = world.client(proxy.url)
@@ -41,21 +42,23 @@ async def test_thirty_calls_wait_for_one_probe_and_creates_happen_once(world: Wo
     posts, title = client.collection("posts"), unique("thirty")
     await posts.get_list(1, 1)
     proxy.forget()
-    proxy.faults(asleep(3000, headers))
-    begun = time.monotonic()
+    proxy.faults(asleep(headers=headers))
     # Each with a query of its own, by which it is known again.
-    await asyncio.gather(
+    calls = asyncio.gather(
         *(
             posts.create({"title": title, "n": n}, query={"n": n}) if n % 2 else posts.get_list(1, 1, query={"n": n})
             for n in range(30)
         )
     )
-    assert 2.9 < time.monotonic() - begun < 30
+    # It sleeps for as long as it takes to be asked a few times.
+    await until(lambda: len(probes(proxy.requests())) >= 3)
+    proxy.faults()
+    await calls
     await until(lambda: states == ["starting", "ready"])
     asked = probes(proxy.requests())
-    assert 0 < len(asked) <= most
+    assert len(asked) <= 12
     for before, after in itertools.pairwise(asked):
-        assert after["started_ms"] >= before["ended_ms"]
+        assert after["started_ms"] - before["ended_ms"] >= pause
     made = await posts.get_list(1, 100, filter=f"title = '{title}'")
     assert sorted(post["n"] for post in made) == list(range(1, 30, 2))
 
@@ -64,7 +67,7 @@ async def test_it_does_not_wake_up(world: World) -> None:
     proxy = world.proxy()
     states: list[str] = []
     proxy.faults({"path_prefix": "/api/", "action": {"type": "respond", "status": 503}})
-    client = world.client(proxy.url, cold_start_timeout=2, on_state=states.append)
+    client = world.client(proxy.url, cold_start_timeout=6, on_state=states.append)
     error = await failure(client.collection("posts").get_list(), "InstanceUnavailable")
     assert error.status == 503
     assert error.attempts > 1
@@ -90,18 +93,19 @@ async def test_nobody_listens_there(world: World) -> None:
 
 async def test_the_default_deadline_is_outlasted_and_an_explicit_one_holds(world: World) -> None:
     proxy = world.proxy()
-    proxy.faults(asleep(3000))
+    proxy.faults(asleep())
     posts = world.client(proxy.url).collection("posts")
     other = asyncio.ensure_future(posts.get_list(1, 1))
     error = await failure(posts.get_list(1, 1, timeout=0.7))
     assert error.kind in {"Timeout", "InstanceUnavailable"}
+    proxy.faults()
     assert (await other).page == 1
 
 
 async def test_health_passes_the_gate_and_opens_it(world: World) -> None:
     proxy = world.proxy()
     states: list[str] = []
-    action = {"type": "respond", "status": 503, "headers": {"Retry-After": "20"}}
+    action = {"type": "respond", "status": 503, "headers": {"Retry-After": "50"}}
     proxy.faults({"path_prefix": "/api/collections", "times": 1, "action": action})
     client = world.client(proxy.url, on_state=states.append)
     begun = time.monotonic()
@@ -127,7 +131,7 @@ async def test_a_family_shares_the_gate(world: World) -> None:
 
 async def test_429_holds_back_its_own_call_only(world: World) -> None:
     proxy = world.proxy()
-    action = {"type": "respond", "status": 429, "headers": {"Retry-After": "2"}}
+    action = {"type": "respond", "status": 429, "headers": {"Retry-After": "6"}}
     proxy.faults({"path_prefix": "/api/collections/posts", "times": 1, "action": action})
     client, begun = world.client(proxy.url), time.monotonic()
     throttled = asyncio.ensure_future(client.collection("posts").get_list(1, 1))
@@ -135,7 +139,7 @@ async def test_429_holds_back_its_own_call_only(world: World) -> None:
     await client.collection("bulk").get_list(1, 1)
     assert not throttled.done()
     await throttled
-    assert time.monotonic() - begun > 1.99
+    assert time.monotonic() - begun > 5.99
 
 
 async def test_429_for_good(world: World) -> None:

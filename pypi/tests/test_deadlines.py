@@ -23,7 +23,7 @@ ASLEEP = {"path_prefix": "/api/", "action": {"type": "respond", "status": 503, "
 NEVER = Path(tempfile.gettempdir()) / unique("never")
 OWNER = ("posts", "aaaaaaaaaaaaaaa")
 # Far more than a slow machine needs, far less than what would end without the deadline.
-LATE = 10
+LATE = 20
 
 
 async def walk(client: Any, options: Any) -> None:
@@ -105,7 +105,7 @@ async def test_cancelling_ends_transfers_that_are_under_way(kit: Testkit, tmp_pa
     async with AsyncClient(proxy.url) as client:
         post = await client.files.upload("posts", data, field="attachments", data={"title": unique("transfer")})
         for direction in ("request", "response"):
-            proxy.faults({"path_prefix": "/api/", "action": {"type": "slow", "bytes_per_sec": 100_000, "direction": direction}})
+            proxy.faults({"path_prefix": "/api/", "action": {"type": "slow", "bytes_per_sec": 30_000, "direction": direction}})
             moved.clear()
             call: Awaitable[Any]
             if direction == "request":
@@ -148,7 +148,7 @@ async def test_the_others_go_on_when_the_probe_gives_up(world: World) -> None:
     proxy.faults(ASLEEP)
     states: list[str] = []
     posts = world.client(proxy.url, on_state=states.append).collection("posts")
-    probe = asyncio.ensure_future(posts.get_list(1, 1, timeout=2))
+    probe = asyncio.ensure_future(posts.get_list(1, 1, timeout=5))
     await until(lambda: states == ["starting"])
     other = asyncio.ensure_future(posts.get_list(1, 1))
     error = await failure(probe)

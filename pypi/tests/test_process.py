@@ -39,7 +39,7 @@ def wakings(thread: int) -> int:
 
 def test_a_thread_that_hears_no_signals_sleeps_while_it_waits(proxy: Proxy) -> None:
     proxy.faults(STALL)
-    client, errors = Client(proxy.url, timeout=3), list[PicoBaseError]()
+    client, errors = Client(proxy.url, timeout=100), list[PicoBaseError]()
 
     def call() -> None:
         try:
@@ -57,9 +57,9 @@ def test_a_thread_that_hears_no_signals_sleeps_while_it_waits(proxy: Proxy) -> N
     time.sleep(1.5)
     # On the main thread there would be fifteen.
     assert wakings(thread.native_id) - before <= 3
-    thread.join()
-    assert [error.kind for error in errors] == ["Timeout"]
     client.close()
+    thread.join()
+    assert [error.kind for error in errors] == ["Cancelled"]
 
 
 def test_a_thread_that_forks_hears_signals_in_the_child(kit: Testkit, proxy: Proxy) -> None:
@@ -72,12 +72,12 @@ def test_a_thread_that_forks_hears_signals_in_the_child(kit: Testkit, proxy: Pro
                 os.wait()
                 return
             signal.signal(signal.SIGALRM, signal.default_int_handler)
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
             begun = time.monotonic()
             try:
-                Client(ARGS[0], timeout=20).health()
+                signal.setitimer(signal.ITIMER_REAL, 0.5)
+                Client(ARGS[0], timeout=50).health()
             except KeyboardInterrupt:
-                print("interrupted" if time.monotonic() - begun < 5 else "late", flush=True)
+                print("interrupted" if time.monotonic() - begun < 30 else "late", flush=True)
             os._exit(0)
         client = Client(URL)
         def first():
@@ -191,7 +191,7 @@ def test_an_upload_that_python_gives_up_lets_its_connection_go(proxy: Proxy) -> 
         posts = client.collection("posts")
         with pytest.raises(KeyboardInterrupt):
             posts.create({"attachments": pieces()})
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 40
         while proxy.stats()["in_flight"]:
             assert time.monotonic() < ends
             time.sleep(0.01)

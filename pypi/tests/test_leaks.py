@@ -29,12 +29,18 @@ def held():
         "files": len(os.listdir("/proc/self/fd")),
     }
 
-def compare(before, after, at_once=0):
-    # Of calls that are made at once each may leave a connection in the pool.
-    grown = {name: after[name] - before[name] for name in after}
-    assert grown["objects"] < 200 and grown["blocks"] < 1000, grown
-    assert grown["threads"] <= 0 and grown["files"] <= at_once, grown
-    assert grown["bytes"] < 3_000_000, grown
+def compare(before, at_once=0):
+    # A leak stays. What a thread that ends or a connection that closes still holds goes, but not at once everywhere.
+    ends = time.monotonic() + 40
+    while True:
+        after = held()
+        grown = {name: after[name] - before[name] for name in after}
+        is_flat = grown["objects"] < 200 and grown["blocks"] < 1000 and grown["threads"] <= 0
+        # Of calls that are made at once each may leave a connection in the pool.
+        if is_flat and grown["files"] <= at_once and grown["bytes"] < 3_000_000:
+            break
+        assert time.monotonic() < ends, grown
+        time.sleep(0.1)
     print("flat")
 """
 
@@ -47,7 +53,7 @@ with Client(URL, after_call=lambda report: None) as client:
     work(calls // 4)
     before = held()
     work(calls)
-    compare(before, held())
+    compare(before)
 """
 
 ASYNC = """
@@ -60,7 +66,7 @@ async def main():
         await work(calls // 4)
         before = held()
         await work(calls)
-        compare(before, held(), at_once=50)
+        compare(before, at_once=50)
 asyncio.run(main())
 """
 
@@ -74,7 +80,7 @@ with Client(URL) as client, ThreadPoolExecutor(8) as pool:
     work(calls // 4)
     before = held()
     work(calls)
-    compare(before, held(), at_once=8)
+    compare(before, at_once=8)
 """
 
 FAILURES = """
@@ -105,7 +111,7 @@ async def main():
         await work(calls)
         before = held()
         await work(calls)
-        compare(before, held())
+        compare(before)
         await refused.close()
 asyncio.run(main())
 """
@@ -129,7 +135,7 @@ async def main():
     before = held()
     await work(calls)
     await asyncio.sleep(0.3)
-    compare(before, held())
+    compare(before)
 asyncio.run(main())
 """
 
@@ -143,7 +149,7 @@ with Client(URL) as client:
     work(calls // 4)
     before = held()
     work(calls)
-    compare(before, held())
+    compare(before)
 """
 
 
@@ -154,12 +160,12 @@ def loopback() -> Iterator[Loopback]:
     server.end()
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(1000)
 @pytest.mark.parametrize(
     ("code", "calls"),
     [(BLOCKING, 100_000), (ASYNC, 100_000), (THREADS, 20_000), (FAILURES, 8_000), (CLIENTS, 100), (VISITORS, 10_000)],
     ids=["blocking", "async", "threads", "failures", "clients", "visitors"],
 )
 def test_nothing_is_left(kit: Testkit, loopback: Loopback, code: str, calls: int) -> None:
-    done = run(MEASURE + code, loopback.url, str(calls), seconds=400)
+    done = run(MEASURE + code, loopback.url, str(calls), seconds=900)
     assert done.stdout == "flat\n"

@@ -23,7 +23,7 @@ def child(work):
     if not pid:
         code = 1
         try:
-            faulthandler.dump_traceback_later(30, exit=True)
+            faulthandler.dump_traceback_later(120, exit=True)
             work()
             code = 0
         except BaseException:
@@ -190,7 +190,7 @@ def test_fifty_forks_under_load(kit: Testkit) -> None:
             thread.join()
         """,
         kit.url,
-        seconds=110,
+        seconds=240,
     )
 
 

@@ -110,7 +110,7 @@ class Ear:
                     return line
         raise AssertionError("the feed has ended")
 
-    async def end(self, patience: float = 10) -> None:
+    async def end(self, patience: float = 30) -> None:
         """Waits for the end; whatever comes before it does not matter."""
         async with asyncio.timeout(patience):
             async for _ in self._lines:

@@ -44,8 +44,8 @@ export default defineConfig({
   test: {
     globalSetup: here("test/support/setup.ts"),
     // For what never comes: a machine that does other things too is slow, and that is no failure.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     expect: { poll: { timeout: 40_000 } },
     projects: [
       {

@@ -109,8 +109,10 @@ describe("a server with many visitors", () => {
   it("200 interleaved requests of 20 visitors never see another's session", async ({ world }) => {
     if (!inNode) return; // One pool for all is what servers have.
     const proxy = await world.proxy();
-    const shared = world.client(proxy.url);
-    const visitors = await Promise.all(Array.from({ length: 20 }, () => world.user(proxy.url)));
+    // So many at once take their time on a slow machine.
+    const options = { timeout: 200_000 };
+    const shared = world.client(proxy.url, options);
+    const visitors = await Promise.all(Array.from({ length: 20 }, () => world.user(proxy.url, options)));
     const requests = Array.from({ length: 200 }, async (_, n) => {
       const { token, record } = visitors[n % 20]!.authStore;
       const client = n % 3 ? shared.withSession({ token, record }) : shared.withSession(token);

@@ -72,7 +72,7 @@ await run("examples/react", async ({ step, defer }) => {
 
   await step("uploads a cover with progress", async () => {
     const line = await page.context().newCDPSession(page);
-    await line.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 800_000 });
+    await line.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 150_000 });
     await page.getByLabel("Title").fill("Sunset over the harbour");
     await page.getByLabel("Text").fill("Taken from the ferry, half past nine.");
     await page.getByLabel("Cover").setInputFiles({ name: "sunset.png", mimeType: "image/png", buffer: picture(1200, 900) });
@@ -83,12 +83,14 @@ await run("examples/react", async ({ step, defer }) => {
     await page.getByRole("button", { name: "Pin it" }).click();
     await page.getByRole("progressbar", { name: "Upload" }).waitFor();
     await shots.all(page, "upload");
+    // It is slow until it was seen, however long that takes.
+    await page.waitForFunction(() => [...window.seen].filter((value) => value > 0 && value < 1).length > 2);
+    await line.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
     await post("Sunset over the harbour").waitFor();
     await page.locator(".post img").waitFor();
     await page.waitForFunction(() => document.querySelector(".post img").naturalWidth === 100);
-    const between = await page.evaluate(() => [...window.seen].filter((value) => value > 0 && value < 1));
-    assert.ok(between.length > 2, `progress was told step by step: ${between}`);
-    assert.equal(await page.getByLabel("Title").inputValue(), "", "the form is empty again");
+    // The post may come before the answer to the form.
+    await page.waitForFunction((title) => title.value === "", await page.getByLabel("Title").elementHandle());
     await line.detach();
     await shots.all(page, "posts");
   });

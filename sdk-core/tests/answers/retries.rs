@@ -12,7 +12,7 @@ use picobase_testkit::Proxy;
 use serde_json::{Value, json};
 
 use crate::{
-    common::{address, builder, client, kit, new_post, password, record_id, superuser, unique, within},
+    common::{LATE, PATIENCE, address, builder, client, kit, new_post, password, record_id, superuser, unique, within},
     tools::{assert_error, faulty, ms, outline, timed},
 };
 
@@ -34,19 +34,18 @@ fn few_retries(proxy: &Proxy) -> Client {
 
 #[tokio::test]
 async fn throttled_calls_wait_alone() {
-    let proxy = faulty(json!([{"times": 1, "path_contains": "/posts/", "action": throttle(Some("1"))}])).await;
+    let proxy = faulty(json!([{"times": 1, "path_contains": "/posts/", "action": throttle(Some("5"))}])).await;
     let client = client(&proxy.url);
     let throttled = tokio::spawn({
         let client = client.clone();
         async move { timed(client.collection("posts").get_list(1, 1)).await }
     });
-    proxy.wait_for(1, ms(5000), |r| r.path.contains("/posts/")).await;
-    let (other, took) = timed(client.collection("bulk").get_list(1, 1)).await;
-    other.unwrap();
-    assert!(took < ms(700) && !throttled.is_finished(), "the other call waited {took:?}");
+    proxy.wait_for(1, PATIENCE, |r| r.path.contains("/posts/")).await;
+    client.collection("bulk").get_list(1, 1).await.unwrap();
+    assert!(!throttled.is_finished(), "the other call waited");
     let (list, took) = throttled.await.unwrap();
     list.unwrap();
-    assert!((ms(1000)..ms(4000)).contains(&took), "{took:?}");
+    assert!((ms(5000)..PATIENCE).contains(&took), "{took:?}");
     assert_eq!(outline(&proxy.requests().await), ["GET 429", "GET 200", "GET 200"]);
 }
 
@@ -57,7 +56,7 @@ async fn throttled_writes_are_repeated_too() {
     let title = unique("throttled");
     let (post, took) = timed(client.collection("posts").create(&json!({"title": title}))).await;
     post.unwrap();
-    assert!(took < ms(3000), "the first wait is at most half a second, this was {took:?}");
+    assert!(took < LATE, "the first wait is at most half a second, this was {took:?}");
     assert_eq!(outline(&proxy.requests().await), ["POST 429", "POST 200"]);
     assert_eq!(posts(&title).await.len(), 1);
 }
@@ -70,13 +69,14 @@ async fn throttled_for_good() {
     let error = error.unwrap_err();
     assert_error(&error, ErrorKind::RateLimited, 429, 2);
     assert_eq!((error.retry_after(), error.message()), (Some(Duration::from_secs(1)), "Slow down."));
-    assert!((ms(1000)..ms(4000)).contains(&took), "{took:?}");
+    assert!((ms(1000)..LATE).contains(&took), "{took:?}");
 
+    proxy.faults(json!([{"action": throttle(Some("25"))}])).await;
     proxy.clear_requests().await;
     let never = builder(&proxy.url).max_retries(0).build().unwrap();
     let (error, took) = timed(never.collection("posts").create(&json!({"title": "x"}))).await;
     assert_error(&error.unwrap_err(), ErrorKind::RateLimited, 429, 1);
-    assert!(took < ms(900), "{took:?}");
+    assert!(took < LATE, "{took:?}");
     assert_eq!(outline(&proxy.requests().await), ["POST 429"]);
 }
 
@@ -84,33 +84,33 @@ async fn throttled_for_good() {
 async fn throttled_past_the_deadline() {
     let proxy = faulty(json!([{"action": throttle(Some("60"))}])).await;
     let client = client(&proxy.url);
-    let (error, took) = timed(client.collection("posts").get_list(1, 1).timeout(Duration::from_secs(5))).await;
+    let (error, took) = timed(client.collection("posts").get_list(1, 1).timeout(Duration::from_secs(25))).await;
     let error = error.unwrap_err();
     assert_error(&error, ErrorKind::RateLimited, 429, 1);
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
-    assert!(took < ms(2000), "{took:?}");
+    assert!(took < LATE, "{took:?}");
     // The default deadline is one, too.
     let (error, took) = timed(client.collection("posts").get_list(1, 1)).await;
     assert_error(&error.unwrap_err(), ErrorKind::RateLimited, 429, 1);
-    assert!(took < ms(2000), "{took:?}");
+    assert!(took < LATE, "{took:?}");
     // A transfer may take as long as it makes progress, and waiting is none.
     let (error, took) = timed(client.files().download(("posts", "abc"), "a.txt").bytes()).await;
     assert_error(&error.unwrap_err(), ErrorKind::RateLimited, 429, 1);
-    assert!(took < ms(2000), "{took:?}");
+    assert!(took < LATE, "{took:?}");
     let file = FileSource::bytes("a.txt", "a");
     let (error, took) =
         timed(client.collection("posts").create(&json!({"title": "x"})).file("attachments", file)).await;
     assert_error(&error.unwrap_err(), ErrorKind::RateLimited, 429, 1);
-    assert!(took < ms(2000), "{took:?}");
+    assert!(took < LATE, "{took:?}");
 }
 
 #[tokio::test]
 async fn throttled_until_a_date() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let proxy = faulty(json!([{"times": 1, "action": throttle(Some(&http_date(now + 2)))}])).await;
-    let (list, took) = timed(client(&proxy.url).collection("posts").get_list(1, 1)).await;
-    list.unwrap();
-    assert!((ms(900)..ms(5000)).contains(&took), "{took:?}");
+    let proxy = faulty(json!([{"times": 1, "action": throttle(Some(&http_date(now + 3)))}])).await;
+    timed(client(&proxy.url).collection("posts").get_list(1, 1)).await.0.unwrap();
+    let date = UNIX_EPOCH + Duration::from_secs(now + 3);
+    assert!((date..date + LATE).contains(&SystemTime::now()));
 }
 
 /// A moment of this century as HTTP writes it.
@@ -305,7 +305,7 @@ async fn safe_create_whose_answers_stay_lost() {
     let (error, took) = timed(create).await;
     let error = error.unwrap_err();
     assert_error(&error, ErrorKind::Timeout, 0, 1);
-    assert!(took < ms(3000), "{took:?}");
+    assert!(took < LATE, "{took:?}");
     assert_eq!(posts(&title).await.first().map(Record::id), error.maybe_created());
     assert!(error.maybe_created().is_some());
 }
@@ -335,11 +335,11 @@ async fn safe_create_reads_back_within_its_deadline() {
     ]))
     .await;
     let client = few_retries(&proxy);
-    let create = client.collection("posts").create(&json!({"title": "late"})).safe_retry().timeout(ms(2000));
+    let create = client.collection("posts").create(&json!({"title": "late"})).safe_retry().timeout(ms(8000));
     let (error, took) = timed(create).await;
     let error = error.unwrap_err();
     assert!(error.maybe_created().is_some(), "{error}");
-    assert!(took < ms(2900), "{took:?} are more than the deadline");
+    assert!(took < ms(15_000), "{took:?}: as if reading back had a deadline of its own");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use picobase::{ErrorKind, InstanceState};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{builder, client, kit},
+    common::{LATE, builder, client, kit},
     tools::{Raw, assert_error, ms, timed},
 };
 
@@ -53,7 +53,7 @@ async fn unknown_authorities() {
     let (error, took) = timed(async { watched.collection("posts").get_list(1, 1).await.unwrap_err() }).await;
     assert_error(&error, ErrorKind::Network, 0, 1);
     assert!(error.fix().contains("certificate") && error.fix().contains("SSL_CERT_FILE"), "{}", error.fix());
-    assert!(took < ms(3000), "{took:?}");
+    assert!(took < LATE, "{took:?}");
     assert_eq!(proxy.stats().await.connections_total, 1);
     let error = watched.collection("posts").create(&json!({"title": "x"})).safe_retry().await.unwrap_err();
     assert_error(&error, ErrorKind::Network, 0, 1);
@@ -116,7 +116,7 @@ async fn unknown_hosts() {
     assert!(error.fix().contains("host"), "{}", error.fix());
     let error = client.collection("posts").create(&json!({"title": "x"})).await.unwrap_err();
     assert_error(&error, ErrorKind::Network, 0, 1);
-    assert!(start.elapsed() < ms(5000), "{:?}", start.elapsed());
+    assert!(start.elapsed() < 2 * LATE, "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -161,5 +161,5 @@ async fn a_broken_handshake_is_no_sleep() {
     let client = builder(&raw.url.replace("http:", "https:")).max_retries(1).build().unwrap();
     let (error, took) = timed(async { client.collection("posts").get_list(1, 1).await.unwrap_err() }).await;
     assert_eq!(error.kind(), ErrorKind::Network, "{error}");
-    assert!(took < ms(6000), "{took:?}");
+    assert!(took < LATE, "{took:?}");
 }

@@ -32,7 +32,7 @@ pub(crate) const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// Runs something that may take 20 s, and says how long it took.
+/// Runs something, and says how long it took.
 pub(crate) async fn timed<F: IntoFuture>(work: F) -> (F::Output, Duration) {
     let start = Instant::now();
     let output = within(20, work).await;

@@ -42,6 +42,12 @@ pub(crate) fn capability(name: &str, since: &str) -> bool {
     has
 }
 
+/// For what never comes. A machine that does other things too is slow, and that is no failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Far more than a slow machine needs, far less than what would end without what is tested.
+pub(crate) const LATE: Duration = Duration::from_secs(15);
+
 /// The testkit that all tests of a process share.
 pub(crate) fn kit() -> &'static Testkit {
     Testkit::shared()
@@ -93,14 +99,15 @@ pub(crate) async fn new_post(client: &Client, title: &str) -> Record {
     client.collection("posts").create(&json!({"title": title})).await.unwrap()
 }
 
-/// Waits for `work`, but not for ever.
+/// Waits for `work` that takes so long at most where nothing else is to be done, but not for ever.
 ///
 /// # Panics
-/// When it takes longer.
+/// When it takes far longer.
 pub(crate) async fn within<F: IntoFuture>(seconds: u64, work: F) -> F::Output {
-    match tokio::time::timeout(Duration::from_secs(seconds), work.into_future()).await {
+    let limit = (Duration::from_secs(seconds) * 3).max(PATIENCE);
+    match tokio::time::timeout(limit, work.into_future()).await {
         Ok(output) => output,
-        Err(_) => panic!("not done within {seconds} s"),
+        Err(_) => panic!("not done within {limit:?}"),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use picobase::{Client, ClientBuilder, InstanceState};
 use picobase_testkit::{LoggedRequest, Proxy};
 
-use crate::common::{builder, kit};
+use crate::common::{PATIENCE, builder, kit};
 
 /// A proxy before the shared server.
 pub(crate) async fn proxy() -> Proxy {
@@ -52,7 +52,7 @@ pub(crate) async fn cancelled_after<F: IntoFuture>(time: Duration, work: F) {
 
 /// Waits until no request is being answered any more.
 pub(crate) async fn settled(proxy: &Proxy) {
-    let end = Instant::now() + ms(3000);
+    let end = Instant::now() + PATIENCE;
     while proxy.stats().await.in_flight > 0 {
         let open: Vec<_> =
             proxy.requests().await.into_iter().filter(|r| r.ended_ms.is_none()).map(|r| r.path).collect();

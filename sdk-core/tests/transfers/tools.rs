@@ -15,7 +15,7 @@ use picobase::{
 use picobase_testkit::Proxy;
 use serde_json::json;
 
-use crate::common::{builder, client, kit};
+use crate::common::{PATIENCE, builder, client, kit};
 
 /// The size of most files here: more than the buffers of a connection hold back from a fault.
 pub(crate) const SIZE: usize = 1_500_000;
@@ -94,7 +94,7 @@ pub(crate) async fn dropped_after<F: IntoFuture>(time: Duration, work: F) {
 
 /// Waits until no request is being answered any more.
 pub(crate) async fn settled(proxy: &Proxy) {
-    let end = Instant::now() + ms(4000);
+    let end = Instant::now() + PATIENCE;
     while proxy.stats().await.in_flight > 0 {
         assert!(Instant::now() < end, "requests are still in flight");
         tokio::time::sleep(ms(20)).await;

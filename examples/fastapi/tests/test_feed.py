@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import sys
-import urllib.error
-import urllib.request
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -75,13 +73,14 @@ async def program(proxy: Proxy) -> AsyncIterator[Running]:
         yield program
 
 
-def is_down(url: str) -> bool:
+async def is_down(proxy: Proxy) -> bool:
     """Does nobody listen at the instance's address?"""
     try:
-        urllib.request.urlopen(f"{url}/api/health", timeout=30).close()
-    except urllib.error.URLError as error:
-        return isinstance(error.reason, ConnectionRefusedError)
-    except OSError:
+        async with httpx.AsyncClient() as anyone:
+            await anyone.get(f"{proxy.url}/api/health")
+    except httpx.ConnectError:
+        return True
+    except httpx.HTTPError:
         pass
     return False
 
@@ -124,7 +123,7 @@ async def test_the_instance_restarts(program: Running, alice: Someone, server: S
         for title in ("In the middle", "In the middle of another"):
             await asyncio.to_thread(server.kill)
             # A request that was already under way would be lost with it.
-            await until(lambda: asyncio.to_thread(is_down, proxy.url), bool)
+            await until(lambda: is_down(proxy), bool)
             writing = asyncio.create_task(service.post("/posts", json={"title": title}, headers=alice.headers))
             await asyncio.sleep(0.7)
             # It waits until the instance is there again, and so do those who listen.

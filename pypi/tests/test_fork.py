@@ -153,6 +153,7 @@ def test_hooks_and_closed_clients_go_along(kit: Testkit) -> None:
     )
 
 
+@pytest.mark.timeout(600)
 def test_fifty_forks_under_load(kit: Testkit) -> None:
     forks(
         """
@@ -190,7 +191,7 @@ def test_fifty_forks_under_load(kit: Testkit) -> None:
             thread.join()
         """,
         kit.url,
-        seconds=240,
+        seconds=560,
     )
 
 

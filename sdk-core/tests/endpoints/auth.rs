@@ -12,7 +12,7 @@ use picobase::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{address, builder, calls, client, kit, new_user, password, superuser, user_id, within};
+use crate::common::{PATIENCE, address, builder, calls, client, kit, new_user, password, superuser, user_id, within};
 
 /// Gathers the names of a client's auth events.
 fn events(client: &Client) -> (AuthListener, Arc<Mutex<Vec<&'static str>>>) {
@@ -559,11 +559,11 @@ async fn a_refresh_that_comes_back_after_the_sign_out_is_dropped() {
     within(60, async {
         let proxy = kit().proxy().await;
         let (client, email) = new_user(&proxy.url).await;
-        proxy.faults(json!([{"path_contains": "auth-refresh", "action": {"type": "delay", "ms": 300}}])).await;
+        proxy.faults(json!([{"path_contains": "auth-refresh", "action": {"type": "delay", "ms": 4000}}])).await;
         let refreshing = client.auth();
         let leaving = client.auth();
         let (refreshed, left) = tokio::join!(refreshing.refresh(), async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            proxy.wait_for(1, PATIENCE, |r| r.path.contains("auth-refresh")).await;
             leaving.sign_out().await
         });
         left.unwrap();

@@ -12,7 +12,7 @@ use picobase_testkit::Proxy;
 use serde_json::json;
 use tokio::runtime::Builder;
 
-use crate::common::{address, builder, kit, password, unique};
+use crate::common::{PATIENCE, address, builder, kit, password, unique};
 
 /// Waits for the testkit from code that is not async.
 fn wait<T>(work: impl Future<Output = T>) -> T {
@@ -70,7 +70,7 @@ fn closes_idle_connections(proxy: &Proxy) {
 
 /// Waits until the connection has been closed; on a busy machine that takes longer than it should.
 fn until_closed(proxy: &Proxy) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + PATIENCE;
     while wait(proxy.stats()).connections_open > 0 {
         assert!(Instant::now() < end, "the proxy closes no connection");
         thread::sleep(Duration::from_millis(5));

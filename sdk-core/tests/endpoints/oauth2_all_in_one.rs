@@ -22,7 +22,9 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::common::{address, builder, calls, client, kit, new_user, password, superuser, unique, user_id, within};
+use crate::common::{
+    PATIENCE, address, builder, calls, client, kit, new_user, password, superuser, unique, user_id, within,
+};
 
 /// Lets a browser visit the page, as this user of the provider.
 fn browse(email: &str) -> impl FnOnce(&str) + Send + 'static + use<> {
@@ -51,7 +53,7 @@ fn parameter(url: &str, name: &str) -> Vec<String> {
 
 /// Waits until no request is under way: streams are closed.
 async fn until_idle(proxy: &Proxy) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + PATIENCE;
     while proxy.stats().await.in_flight > 0 {
         assert!(Instant::now() < end, "the stream stays open");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -60,7 +62,7 @@ async fn until_idle(proxy: &Proxy) {
 
 /// Waits until a sign-in listens for what the provider sends back, and so for its user.
 async fn until_listening(proxy: &Proxy) {
-    proxy.wait_for(1, Duration::from_secs(10), |r| r.method == "POST" && r.path == "/api/realtime").await;
+    proxy.wait_for(1, PATIENCE, |r| r.method == "POST" && r.path == "/api/realtime").await;
 }
 
 fn email_of(session: &Session) -> String {

@@ -20,7 +20,7 @@ use picobase_testkit::{Cut, LoggedRequest};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{address, builder, calls, client, clock::Skewed, password, shown::Shown, user_id, within},
+    common::{LATE, PATIENCE, address, builder, calls, client, clock::Skewed, password, shown::Shown, user_id, within},
     told::{Ground, item, lines, next, sorted},
     tools::{is_stream, is_submit, ms, s, until},
 };
@@ -123,7 +123,7 @@ async fn who_signs_out_hears_nothing_more_of_the_users() {
         let expected = [("stream", user.clone()), ("submit", user), ("stream", None), ("submit", None)];
         assert_eq!(realtime_log(&ground).await, expected);
         let closed = |r: &LoggedRequest| is_stream(r) && r.ended_ms.is_some();
-        let streams = ground.proxy.wait_for(1, s(5), closed).await;
+        let streams = ground.proxy.wait_for(1, PATIENCE, closed).await;
         assert_eq!(streams.len(), 1, "the old one is closed, the new one is not");
         // A guest's session cannot have ended.
         assert_eq!(refreshes(&ground).await, 0);
@@ -250,7 +250,9 @@ async fn ended_elsewhere(by: FoundBy, back: bool) {
     let ground = Ground::new().await;
     let mut options = RealtimeOptions::default();
     if by == FoundBy::Liveness {
-        options.liveness = s(2);
+        // Longer than a slow machine takes from the last event to the new password: what is listed for a stream that is
+        // being replaced just then is listed as nobody, and what is gone there is told.
+        options.liveness = s(6);
     }
     let client = builder(&ground.proxy.url).realtime(options).build().unwrap();
     let email = address("ends");
@@ -276,7 +278,7 @@ async fn ended_elsewhere(by: FoundBy, back: bool) {
         let refused = client.collection("posts").subscribe("*").await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::SessionExpired);
     }
-    assert!(start.elapsed() < s(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < LATE, "{:?}", start.elapsed());
     assert!(before.iter().all(|(_, token)| token.is_some()), "never a guest by accident");
     assert_eq!(realtime_log(&ground).await.len(), before.len());
     if back {
@@ -389,8 +391,8 @@ async fn key_and_token_go_with_streams_and_submits_and_are_shown_nowhere() {
         shown.add(&item(&mut events).await.unwrap());
         ground.rotate(&client).await;
         ground.proxy.cut_path(Cut::Reset, "/api/realtime").await;
-        let streams = ground.proxy.wait_for(3, s(10), is_stream).await;
-        let submits = ground.proxy.wait_for(4, s(10), is_submit).await;
+        let streams = ground.proxy.wait_for(3, PATIENCE, is_stream).await;
+        let submits = ground.proxy.wait_for(4, PATIENCE, is_submit).await;
         let (bearer, token) = (format!("Bearer {KEY}"), session.token());
         assert!(streams.iter().chain(&submits).all(|r| r.headers["x-picobase-key"] == KEY));
         let sent = |log: &[LoggedRequest]| log.iter().map(|r| r.headers["authorization"].clone()).collect::<Vec<_>>();
@@ -519,7 +521,7 @@ async fn another_server_with_the_session_kept() {
         note(&first, &alice.user_id(), "two").await;
         note(&second, &alice.user_id(), "three").await;
         assert_eq!(next(&mut events).await, "create live three");
-        first.proxy.wait_for(1, s(5), |r| is_stream(r) && r.ended_ms.is_some()).await;
+        first.proxy.wait_for(1, PATIENCE, |r| is_stream(r) && r.ended_ms.is_some()).await;
         assert_eq!((first.streams().await, second.streams().await), (1, 1));
     })
     .await;

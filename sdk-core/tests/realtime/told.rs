@@ -11,8 +11,8 @@ use picobase_testkit::{Cut, LoggedRequest, Proxy, Server};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{kit, superuser, within},
-    tools::{is_stream, is_submit, s},
+    common::{PATIENCE, kit, superuser, within},
+    tools::{is_stream, is_submit},
 };
 
 /// A server of a test's own, the proxy before it, and a superuser who writes past that proxy.
@@ -56,7 +56,7 @@ impl Ground {
         let ended = |r: &LoggedRequest| is_stream(r) && r.ended_ms.is_some();
         let before = self.proxy.requests().await.iter().filter(|r| ended(r)).count();
         client.realtime().hint(NetworkHint::Online);
-        self.proxy.wait_for(before + 1, s(10), ended).await;
+        self.proxy.wait_for(before + 1, PATIENCE, ended).await;
     }
 
     /// Cuts the stream, and lets it come back when `work` is done: what that writes is missed.
@@ -70,11 +70,11 @@ impl Ground {
         let stall = json!([{"method": "GET", "path": "/api/realtime", "action": {"type": "stall"}}]);
         self.proxy.faults(stall).await;
         assert_eq!(self.proxy.cut_path(Cut::Reset, "/api/realtime").await, 1, "one stream");
-        self.proxy.wait_for(streams + 1, s(10), is_stream).await;
+        self.proxy.wait_for(streams + 1, PATIENCE, is_stream).await;
         let output = work.await;
         self.proxy.faults(faults).await;
         self.proxy.cut_path(Cut::Reset, "/api/realtime").await;
-        self.proxy.wait_for(submits + 1, s(10), |r| is_submit(r) && r.status.is_some()).await;
+        self.proxy.wait_for(submits + 1, PATIENCE, |r| is_submit(r) && r.status.is_some()).await;
         output
     }
 
@@ -92,11 +92,11 @@ impl Ground {
     pub(crate) async fn lists(&self, collection: &str, status: u16, count: usize) {
         let path = format!("/api/collections/{collection}/records");
         let fits = |r: &LoggedRequest| r.path == path && r.method == "GET";
-        self.proxy.wait_for(count, s(20), |r| fits(r) && r.status == Some(status) && r.ended_ms.is_some()).await;
+        self.proxy.wait_for(count, PATIENCE, |r| fits(r) && r.status == Some(status) && r.ended_ms.is_some()).await;
     }
 }
 
-/// What comes next, within 20 s; the events may not have ended.
+/// What comes next; the events may not have ended.
 pub(crate) async fn item(events: &mut Subscription) -> Result<Event, Error> {
     within(20, events.next()).await.unwrap()
 }

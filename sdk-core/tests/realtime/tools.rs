@@ -29,10 +29,10 @@ use picobase_testkit::{Cut, LoggedRequest, Proxy, Server};
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
-use crate::common::{builder, client, kit, within};
+use crate::common::{PATIENCE, builder, client, kit, within};
 
 /// How long a state may take to be that of the server once nothing is written any more.
-const CONVERGES_IN: Duration = Duration::from_secs(10);
+const CONVERGES_IN: Duration = PATIENCE;
 /// How many operations a second the writer does.
 const WRITES: u64 = 50;
 
@@ -54,8 +54,9 @@ pub(crate) fn now_ms() -> u64 {
 /// Waits until something is so.
 ///
 /// # Panics
-/// When it does not become so in time.
+/// When it does not become so in time, and a slow machine would have had time enough.
 pub(crate) async fn until<F: Future<Output = bool>>(limit: Duration, what: &str, mut check: impl FnMut() -> F) {
+    let limit = limit.max(PATIENCE);
     let end = Instant::now() + limit;
     while !check().await {
         assert!(Instant::now() < end, "not within {limit:?}: {what}");
@@ -165,7 +166,7 @@ impl Drop for Writer {
 }
 
 async fn write(url: String, beat: Duration, stopped: watch::Receiver<bool>) -> u64 {
-    let http = reqwest::Client::builder().no_proxy().timeout(s(5)).build().unwrap();
+    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
     let mut beat = tokio::time::interval(beat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut ids, mut taken): (Vec<String>, u64) = (Vec::new(), 0);
@@ -550,7 +551,7 @@ impl Stage {
 
     /// Waits until so many streams have been asked for.
     pub(crate) async fn wait_for_streams(&self, count: usize) {
-        self.proxy.wait_for(count, s(20), is_stream).await;
+        self.proxy.wait_for(count, PATIENCE, is_stream).await;
     }
 
     /// Cuts the stream, and one that it has just replaced: waits until the client is connected by it, however long it

@@ -162,4 +162,4 @@ pub(crate) const POSTS: &str = "/api/collections/posts/records";
 /// How long tests wait to be sure that nothing comes.
 pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 /// How long tests wait for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ use super::{
     seen::{Seen, Verdict, Version, hash},
     topic::{Target, Topic},
 };
-use crate::{error::Error, json::Json, retry::backoff, url::parse_date};
+use crate::{error::Error, json::{Json, peek_into, string_in}, retry::backoff, url::parse_date};
 
 /// How often a fetch is tried while the stream is there.
 const FETCHES_MAX: u32 = 4;
@@ -38,7 +38,7 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn read(data: String) -> Incoming {
         let data = Bytes::from(data);
-        if let Some(event) = Json::from_text(data.clone()).ok().as_ref().and_then(Incoming::event) {
+        if let Some(event) = Incoming::event(&data) {
             return event;
         }
         // A message of one's own may be any text, also one that only begins like JSON.
@@ -47,11 +47,12 @@ impl Incoming {
     }
 
     /// What happened to a record, if it says that.
-    fn event(json: &Json) -> Option<Incoming> {
-        let (action, record, fields) = json.peek_into("action", "record", Peeked::FIELDS)?;
-        let action = EventAction::read(&action.str()?)?;
-        let Peeked { id, updated, hash } = Peeked::read(fields, hash(record.as_bytes()))?;
-        Some(Incoming { record: Some((action, id)), updated, hash, json: record })
+    fn event(data: &Bytes) -> Option<Incoming> {
+        let (action, record, [id, updated]) = peek_into(data, "action", "record", &Peeked::FIELDS)?;
+        let action = EventAction::read(&string_in(action)?)?;
+        let id = string_in(id?)?.into_owned();
+        let updated = updated.and_then(|updated| parse_date(&string_in(updated)?));
+        Some(Incoming { record: Some((action, id)), updated, hash: hash(record), json: Json::part(data, record) })
     }
 }
 
@@ -68,10 +69,7 @@ impl Peeked {
     /// `shuffled`: the order of the members means nothing.
     fn at(record: &Json, shuffled: bool) -> Option<Peeked> {
         let hash = if shuffled { hash_sorted(record) } else { hash(record.as_bytes()) };
-        Peeked::read(record.peek(Peeked::FIELDS), hash)
-    }
-
-    fn read([id, updated]: [Option<Json>; 2], hash: u64) -> Option<Peeked> {
+        let [id, updated] = record.peek(Peeked::FIELDS);
         let updated = updated.and_then(|updated| parse_date(&updated.str()?));
         Some(Peeked { id: id?.as_str()?, updated, hash })
     }

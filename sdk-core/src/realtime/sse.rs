@@ -11,6 +11,9 @@ const MESSAGE: &str = "message";
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// The fields that mean something.
 const FIELDS: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
+/// A one in each byte.
+#[cfg(not(feature = "std"))]
+const EACH: u64 = 0x0101_0101_0101_0101;
 /// After so many bytes it is known whether a line counts: a BOM, the longest name of a field and its colon.
 const TELLING: usize = 9;
 
@@ -148,11 +151,12 @@ impl Decoder {
     }
 
     fn field(&mut self, line: &[u8]) -> Result<(), TooLong> {
-        let mut parts = line.splitn(2, |b| *b == b':');
-        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        if !FIELDS.contains(&name) {
+        let colon = line.iter().position(|b| *b == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+        if !matches!(name, b"data" | b"event" | b"id" | b"retry") {
             return Ok(());
         }
+        let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
         let text = decode(value);
         // A character that replaces a bad byte is longer than that.
@@ -222,8 +226,22 @@ fn without_bom(line: &[u8]) -> &[u8] {
 fn line_length(bytes: &[u8]) -> usize {
     let ends = |b: &u8| *b == b'\n' || *b == b'\r';
     // Blocks without a branch for each byte, which the compiler turns into vector instructions.
-    let blocks = bytes.chunks_exact(32).take_while(|block| !block.iter().fold(false, |any, b| any | ends(b)));
-    let plain = blocks.count() * 32;
+    #[cfg(feature = "std")]
+    let plain = bytes.chunks_exact(32).take_while(|block| !block.iter().fold(false, |any, b| any | ends(b))).count() * 32;
+    // Where there are none: eight bytes at a time.
+    #[cfg(not(feature = "std"))]
+    let plain = {
+        let (words, _) = bytes.as_chunks::<8>();
+        let has = |word: u64, byte: u8| {
+            let same = word ^ (EACH * u64::from(byte));
+            same.wrapping_sub(EACH) & !same & (EACH * 0x80) != 0
+        };
+        let plain = |word: &&[u8; 8]| {
+            let word = u64::from_le_bytes(**word);
+            !has(word, b'\n') && !has(word, b'\r')
+        };
+        words.iter().take_while(plain).count() * 8
+    };
     let rest = bytes.get(plain..).unwrap_or_default();
     plain + rest.iter().position(ends).unwrap_or(rest.len())
 }

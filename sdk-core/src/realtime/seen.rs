@@ -11,6 +11,8 @@ use alloc::{boxed::Box, vec::Vec};
 #[derive(Debug, Clone)]
 struct Entry {
     id: Box<str>,
+    /// Of the id.
+    hash: usize,
     /// Unix milliseconds.
     updated: u64,
     /// The last version delivered.
@@ -54,8 +56,9 @@ pub(crate) struct Version<'a> {
 /// The records of a topic: a hash table with open addressing, which forgets the older half when it is full.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    slots: Vec<Option<Entry>>,
-    used: usize,
+    entries: Vec<Entry>,
+    /// Where each stands among the entries, counted from one; 0 where there is none. It is looked up in little memory.
+    slots: Vec<u32>,
     max: usize,
     turn: u64,
     forgot: bool,
@@ -64,7 +67,7 @@ pub(crate) struct Seen {
 impl Seen {
     pub(crate) fn new(max: u32) -> Seen {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        Seen { slots: Vec::new(), used: 0, max, turn: 0, forgot: false }
+        Seen { entries: Vec::new(), slots: Vec::new(), max, turn: 0, forgot: false }
     }
 
     /// Counts deliveries; a listener that joins now has seen nothing of before.
@@ -154,43 +157,46 @@ impl Seen {
     }
 
     pub(crate) fn knows(&self, id: &str) -> bool {
-        self.slot(id).and_then(|at| self.slots.get(at)).is_some_and(Option::is_some)
+        self.place(id, hash_id(id)).is_some()
     }
 
     /// The ids of the records that were there when they were last heard of.
     pub(crate) fn alive(&self) -> impl Iterator<Item = &str> {
-        self.slots.iter().flatten().filter(|entry| !entry.deleted).map(|entry| &*entry.id)
+        self.entries.iter().filter(|entry| !entry.deleted).map(|entry| &*entry.id)
     }
 
     /// Begins anew.
     pub(crate) fn clear(&mut self) {
-        (self.slots, self.used, self.forgot) = (Vec::new(), 0, false);
+        (self.entries, self.slots, self.forgot) = (Vec::new(), Vec::new(), false);
     }
 
     fn find(&mut self, id: &str) -> Option<&mut Entry> {
-        let at = self.slot(id)?;
-        self.slots.get_mut(at)?.as_mut()
+        let at = self.place(id, hash_id(id))?;
+        self.entries.get_mut(at)
     }
 
-    /// Where the record is, or where it would be.
-    fn slot(&self, id: &str) -> Option<usize> {
+    /// Where the record stands among the entries.
+    fn place(&self, id: &str, hash: usize) -> Option<usize> {
         let mask = self.slots.len().checked_sub(1)?;
-        let start = usize::try_from(hash(id.as_bytes()) & u64::from(u32::MAX)).ok()?;
-        (0..=mask).map(|step| start.wrapping_add(step) & mask).find(|at| match self.slots.get(*at) {
-            Some(Some(entry)) => &*entry.id == id,
-            _ => true,
-        })
+        let mut slot = hash & mask;
+        // Half of the slots are free, so this ends.
+        loop {
+            let at = (*self.slots.get(slot)?).checked_sub(1)? as usize;
+            let entry = self.entries.get(at)?;
+            if entry.hash == hash && *entry.id == *id {
+                return Some(at);
+            }
+            slot = slot.wrapping_add(1) & mask;
+        }
     }
 
     fn insert(&mut self, version: Version<'_>, turn: u64) {
-        if self.used >= self.max {
+        if self.entries.len() >= self.max {
             self.forget_older_half();
-        }
-        if self.used.saturating_mul(2) >= self.slots.len() {
-            self.resize(self.slots.len().saturating_mul(2).max(16));
         }
         let entry = Entry {
             id: version.id.into(),
+            hash: hash_id(version.id),
             updated: version.updated,
             last: version.hash,
             same: Vec::new(),
@@ -198,41 +204,62 @@ impl Seen {
             gone: None,
             turn,
         };
-        self.put(entry);
-    }
-
-    fn put(&mut self, entry: Entry) {
-        if let Some(slot) = self.slot(&entry.id).and_then(|at| self.slots.get_mut(at)) {
-            *slot = Some(entry);
-            self.used += 1;
+        let hash = entry.hash;
+        self.entries.push(entry);
+        if self.entries.len().saturating_mul(2) > self.slots.len() {
+            self.resize(self.slots.len().saturating_mul(2).max(16));
+        } else {
+            put(&mut self.slots, hash, self.entries.len());
         }
     }
 
+    /// Makes the slots anew.
     fn resize(&mut self, length: usize) {
-        let mut empty = Vec::new();
-        empty.resize_with(length, || None);
-        let old = core::mem::replace(&mut self.slots, empty);
-        self.used = 0;
-        for entry in old.into_iter().flatten() {
-            self.put(entry);
+        self.slots.clear();
+        self.slots.resize(length, 0);
+        for (at, entry) in (1..).zip(&self.entries) {
+            put(&mut self.slots, entry.hash, at);
         }
+    }
+
+    /// The turn of the entry in the middle, in the order of their turns. Found by halving, which is less work than to
+    /// sort them.
+    fn middle_turn(&self) -> u64 {
+        let (mut low, mut high) = (0, self.turn);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let older = self.entries.iter().filter(|entry| entry.turn <= middle).count();
+            if older > self.entries.len() / 2 { high = middle } else { low = middle + 1 }
+        }
+        low
     }
 
     fn forget_older_half(&mut self) {
-        let mut turns: Vec<u64> = self.slots.iter().flatten().map(|entry| entry.turn).collect();
-        turns.sort_unstable();
-        let middle = turns.get(turns.len() / 2).copied().unwrap_or_default();
-        for slot in &mut self.slots {
-            if let Some(entry) = slot
-                && entry.turn <= middle
-            {
-                // Of a record that is gone nothing can be missed.
-                self.forgot |= !entry.deleted;
-                *slot = None;
-            }
-        }
+        let middle = self.middle_turn();
+        self.entries.retain(|entry| {
+            let stays = entry.turn > middle;
+            // Of a record that is gone nothing can be missed.
+            self.forgot |= !stays && !entry.deleted;
+            stays
+        });
         self.resize(self.slots.len());
     }
+}
+
+/// Notes an entry in the first slot that is free. Half of them are.
+fn put(slots: &mut [u32], hash: usize, at: usize) {
+    let mask = slots.len().saturating_sub(1);
+    let mut slot = hash & mask;
+    while slots.get(slot).is_some_and(|taken| *taken != 0) {
+        slot = slot.wrapping_add(1) & mask;
+    }
+    if let Some(free) = slots.get_mut(slot) {
+        *free = u32::try_from(at).unwrap_or_default();
+    }
+}
+
+fn hash_id(id: &str) -> usize {
+    usize::try_from(hash(id.as_bytes()) & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 /// A hash of some bytes, eight at a time. It need not resist an attacker: whoever can write records can do worse.
@@ -538,9 +565,9 @@ mod tests {
                     }
                 }
                 let known = alive(&seen);
-                let entries = seen.slots.iter().flatten().count();
-                prop_assert!(entries <= usize::try_from(max).unwrap());
-                prop_assert_eq!(entries, seen.used);
+                let slots = seen.slots.iter().filter(|slot| **slot != 0).count();
+                prop_assert!(seen.entries.len() <= usize::try_from(max).unwrap());
+                prop_assert_eq!(slots, seen.entries.len());
                 prop_assert!(seen.slots.len() <= 16.max(4 * usize::try_from(max).unwrap()));
                 prop_assert!(known.is_subset(&there));
                 if !seen.forgot() {

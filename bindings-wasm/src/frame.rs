@@ -236,6 +236,8 @@ const RESERVED: usize = 480;
 /// What is written for JavaScript.
 pub(crate) struct Frame {
     bytes: Vec<u8>,
+    /// Where the length of a text of events stands that can still grow; 0 where there is none.
+    open: usize,
     /// What the handles stand for, until the frame was read.
     kept: Vec<Json>,
     body: Option<Box<dyn ResponseBody>>,
@@ -243,7 +245,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) const fn new() -> Frame {
-        Frame { bytes: Vec::new(), kept: Vec::new(), body: None }
+        Frame { bytes: Vec::new(), open: 0, kept: Vec::new(), body: None }
     }
 
     /// One number.
@@ -264,6 +266,7 @@ impl Frame {
 
     /// Most frames are no longer than what is reserved with the first tag.
     fn tag(&mut self, tag: u8) {
+        self.open = 0;
         if self.bytes.is_empty() {
             self.bytes.reserve(RESERVED);
         }
@@ -354,6 +357,27 @@ impl Frame {
             }
             JsonView::Text(text) => self.block(7, text.as_bytes()),
             _ => self.null(),
+        }
+    }
+
+    /// An event whose record is text. Those of one topic, one behind the other, are one text, which is decoded at once:
+    /// `["records", topic, action, record, action, record, …]`.
+    pub(crate) fn event(&mut self, topic: &str, action: &str, record: &str) {
+        if self.open == 0 {
+            self.tag(7);
+            self.open = self.bytes.len();
+            self.size(0);
+            self.bytes.extend_from_slice(b"[\"records\",");
+            self.bytes.extend_from_slice(Json::string(topic).as_text().as_bytes());
+        } else {
+            self.bytes.pop();
+        }
+        for part in [",\"", action, "\",", record, "]"] {
+            self.bytes.extend_from_slice(part.as_bytes());
+        }
+        let text = self.bytes.len().saturating_sub(self.open).saturating_sub(4);
+        if let Some(size) = self.bytes.get_mut(self.open..).and_then(|rest| rest.first_chunk_mut()) {
+            *size = u32::try_from(text).unwrap_or(u32::MAX).to_le_bytes();
         }
     }
 

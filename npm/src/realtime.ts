@@ -216,7 +216,6 @@ const inList = ["index", "id", "record"];
 
 /** What stands in an event, in this order. */
 const members: { [kind: string]: string[] } = {
-  record: ["action", "origin", "topic", "record"],
   message: ["topic", "data"],
   resync: ["reason"],
   lagged: ["missed"],
@@ -230,9 +229,12 @@ const members: { [kind: string]: string[] } = {
 
 /** An event with names. */
 function named([kind, ...values]: Event | LiveEvent): any {
+  if (kind == "record") {
+    const [action, origin, topic, record] = values as [string, string, string, any];
+    return { action, origin, topic, record, id: record.id };
+  }
   const event: any = kind == "message" ? {} : { action: kind };
   members[kind]!.forEach((name, i) => (event[name] = values[i]));
-  if (kind == "record") event.id = event.record.id;
   return event;
 }
 

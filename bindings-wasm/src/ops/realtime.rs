@@ -1,13 +1,13 @@
 //! Operations of realtime and live queries.
 
 use alloc::{boxed::Box, vec::Vec};
-use core::{future::poll_fn, pin::Pin, time::Duration};
+use core::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use futures_core::Stream;
 use picobase::{
-    Client, Error, Json,
+    Client, Error, Json, JsonView,
     live::{LiveChange, LiveEvent},
-    realtime::{Event, NetworkHint},
+    realtime::{Event, NetworkHint, Origin},
     runtime::Runtime,
 };
 
@@ -101,28 +101,36 @@ fn subscribe(client: &Client, mut asked: Asked) {
     asked.frame(Box::pin(async move { Ok(tell_all(id, subscribe.await?, write_event)) }));
 }
 
-/// Tells what comes, in a job of its own, whose number is what ends it.
+/// Tells what comes, in a job of its own, whose number is what ends it. What is there at once crosses at once.
 fn tell_all<S: Stream + Unpin + 'static>(id: u32, mut events: S, write: fn(&mut Frame, S::Item)) -> Frame {
     let job = executor::next_job();
-    let telling = async move {
-        while let Some(event) = poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await {
-            tell(id, |out| write(out, event));
+    let telling = poll_fn(move |cx| {
+        let mut out = Frame::new();
+        let next = loop {
+            match Pin::new(&mut events).poll_next(cx) {
+                Poll::Ready(Some(event)) => write(&mut out, event),
+                Poll::Ready(None) => {
+                    out.list(1).text("end");
+                    break Poll::Ready(());
+                }
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if !out.bytes().is_empty() {
+            abi::tell(Tell::Event, id, out.bytes());
         }
-        tell(id, |out| _ = out.list(1).text("end"));
-    };
+        next
+    });
     executor::spawn(job, Work::Job(Box::pin(telling)));
     Frame::number(job)
-}
-
-fn tell(id: u32, write: impl FnOnce(&mut Frame)) {
-    let mut out = Frame::new();
-    write(&mut out);
-    abi::tell(Tell::Event, id, out.bytes());
 }
 
 fn write_event(out: &mut Frame, event: Result<Event<Json>, Error>) {
     match event {
         Ok(Event::Record(event)) => {
+            if let (Origin::Live, JsonView::Text(record)) = (event.origin, event.json.view()) {
+                return out.event(&event.topic, event.action.as_str(), record);
+            }
             out.list(5).text("record").text(event.action.as_str()).text(event.origin.as_str()).text(&event.topic);
             out.json(&event.json);
         }

@@ -285,9 +285,12 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
       value = [problem("Decode", "the answer is not JSON", "Check what the server sends.", cause)];
     }
     if (what == 3) return () => notice(id, value);
-    value = value[0];
     const one = running.get(id);
-    if (one && ending && what == 2) one.over ||= value[0] == "end";
+    if (what == 2) {
+      if (one && ending) one.over ||= value.at(-1)[0] == "end";
+      return () => happened(id, value);
+    }
+    value = value[0];
     if (value?.[3] instanceof Body) value[3].taken = true;
     return () => ended(what, id, value);
   };
@@ -311,12 +314,6 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
       if (value?.[3] instanceof Body) value[3].abort();
       return;
     }
-    if (what == 2) {
-      if (value[0] == "end") running.delete(id);
-      if (value[0] == "error") value[1] = errorOf(value[1]);
-      if (value[0] == "end" || !one.over) one.onEvent?.(value);
-      return;
-    }
     if (!what && (one.op == Op.Subscribe || one.op == Op.Live)) one.listener = value;
     else running.delete(id);
     if (value instanceof PicoBaseError) one.reject(value);
@@ -326,6 +323,24 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
       if (one.op == Op.Download) value = { status: value[0], size: value[1], type: value[2], body: value[3].stream };
       one.resolve(value);
     }
+  };
+
+  /** Hands out the events of an operation, until one of those who hear them ends it. */
+  const happened = (id: number, events: any[]) => {
+    for (const event of events) {
+      // Those whose records came as one text.
+      if (event[0] == "records") for (let i = 2; i < event.length; i += 2) happens(id, ["record", event[i], "live", event[1], event[i + 1]]);
+      else happens(id, event);
+    }
+  };
+
+  const happens = (id: number, event: any) => {
+    const one = running.get(id);
+    const end = event[0] == "end";
+    if (!one || (one.over && !end)) return;
+    if (end) running.delete(id);
+    if (event[0] == "error") event[1] = errorOf(event[1]);
+    safely(one.onEvent, event);
   };
 
   // Effects.

@@ -390,6 +390,76 @@ describe("realtime", () => {
     expect(seen).toHaveLength(1);
   });
 
+  const change = (id: string, more = "", action = "update") =>
+    `id:c1\nevent:a"b/*\ndata:{"action":"${action}","record":{"id":"${id}","updated":"2026-01-01 00:00:00.00${id}Z"${more}}}\n\n`;
+
+  it("events that come at once are told one after the other, whatever they are", async () => {
+    const { client, streams, event } = realtime();
+    const seen: any[] = [];
+    const push = (event: unknown) => seen.push(event);
+    await client.realtime.subscribe('a"b/*', push, { queueMax: 4, onLagged: (missed) => push({ missed }) });
+    await client.realtime.subscribe("t", push);
+    const record = (id: string) => ({ id, updated: `2026-01-01 00:00:00.00${id}Z` });
+    streams[0]!.send(change("1", ',"t":"\\u00e9\\n\\"\\ud83d"', "create") + change("2") + change("1", "", "delete"));
+    await until(() => seen.length == 3);
+    expect(seen).toEqual([
+      { action: "create", id: "1", origin: "live", topic: 'a"b/*', record: { ...record("1"), t: 'é\n"\ud83d' } },
+      { action: "update", id: "2", origin: "live", topic: 'a"b/*', record: record("2") },
+      { action: "delete", id: "1", origin: "live", topic: 'a"b/*', record: record("1") },
+    ]);
+    seen.length = 0;
+    streams[0]!.send([3, 4, 5, 6, 7, 8].map((n) => change(`${n}`)).join(""));
+    await until(() => seen.length == 5);
+    expect(seen.map(({ missed, id }) => missed ?? id)).toEqual([2, "5", "6", "7", "8"]);
+    seen.length = 0;
+    // What only looks like JSON is text, and stands in nobody's way.
+    streams[0]!.send(event("1") + 'id:c1\nevent:t\ndata:{"n":"\\q"}\n\n' + event("2"));
+    await until(() => seen.length == 3);
+    expect(seen.map(({ data }) => data)).toEqual([{ n: "1" }, '{"n":"\\q"}', { n: "2" }]);
+  });
+
+  it.each<[string, (client: Client, stop: () => unknown, abort: () => void) => unknown]>([
+    ["its handle", (_, stop) => stop()],
+    ["its signal", (_client, _stop, abort) => abort()],
+    ["its topic", (client) => client.realtime.unsubscribe('a"b/*')],
+    ["all topics", (client) => client.realtime.unsubscribe()],
+    ["its client", (client) => client.close()],
+  ])("what ends by %s amid events that came at once hears none of the rest", async (how, end) => {
+    const { client, streams } = realtime();
+    const seen: string[] = [];
+    const abort = new AbortController();
+    const stop = await client.realtime.subscribe(
+      'a"b/*',
+      ({ id }) => {
+        seen.push(id);
+        if (id == "2") void end(client, stop, () => abort.abort());
+      },
+      { signal: abort.signal },
+    );
+    const others: string[] = [];
+    await client.realtime.subscribe('a"b/*', ({ id }) => others.push(id), { filter: null });
+    streams[0]!.send(["1", "2", "3", "4"].map((id) => change(id)).join(""));
+    await until(() => seen.length > 1);
+    await sleep(20);
+    expect(seen).toEqual(["1", "2"]);
+    if (how == "its handle" || how == "its signal") expect(others).toEqual(["1", "2", "3", "4"]);
+  });
+
+  it("a listener that throws amid events that came at once harms no event and no other listener", async () => {
+    const { client, streams } = realtime();
+    const [seen, others]: string[][] = [[], []];
+    await client.realtime.subscribe('a"b/*', ({ id }) => {
+      seen!.push(id);
+      throw new Error(id);
+    });
+    await client.realtime.subscribe('a"b/*', ({ id }) => others!.push(id));
+    const thrown = await uncaught(async () => {
+      streams[0]!.send(change("1") + change("2") + change("3"));
+      await until(() => others!.length == 3);
+    });
+    expect([seen, others, thrown.map((error) => (error as Error).message)]).toEqual(Array(3).fill(["1", "2", "3"]));
+  });
+
   it("no event comes before the subscription", async () => {
     const { client, streams, event } = realtime();
     await client.realtime.subscribe("t", () => {});

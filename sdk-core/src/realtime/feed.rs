@@ -18,7 +18,12 @@ use super::{
     seen::{Seen, Verdict, Version, hash},
     topic::{Target, Topic},
 };
-use crate::{error::Error, json::{Json, peek_into, string_in}, retry::backoff, url::parse_date};
+use crate::{
+    error::Error,
+    json::{Json, peek_into, string_in},
+    retry::backoff,
+    url::parse_date,
+};
 
 /// How often a fetch is tried while the stream is there.
 const FETCHES_MAX: u32 = 4;

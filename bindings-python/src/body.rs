@@ -298,7 +298,7 @@ fn no_name(name: &Bound<'_, PyAny>) -> PyErr {
 
 fn no_object(given: &Bound<'_, PyAny>) -> PyErr {
     let message = format!("a record cannot be made of {}", type_name(given));
-    invalid(given, &message, "Pass a dict, a dataclass, or a model of pydantic or msgspec.")
+    invalid(given, &message, "Pass a dict, a dataclass, or a model of attrs, pydantic or msgspec.")
 }
 
 /// What the type of a value is called.

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 from uuid import UUID
 
+import attrs
 import msgspec
 import pydantic
 import pytest
@@ -236,6 +237,26 @@ async def test_dataclasses_are_sent_as_a_whole(world: World) -> None:
     assert made["meta"] == {"place": {"lon": 1, "lat": 2}}
     assert (await posts.update(made["id"], Post("changed")))["tags"] == []
     assert await sent(world, Post("names")) == {"title": "names", "when": None, "tags": [], "meta": None}
+
+
+@attrs.define
+class Attrs:
+    title: str
+    when: datetime | None = None
+    places: list[Place] = attrs.Factory(list)
+    _seen: int = 3
+
+
+async def test_classes_of_attrs(world: World) -> None:
+    body = Attrs("attrs", datetime(2027, 1, 2, tzinfo=timezone.utc), [Place(1, 2)])
+    assert await sent(world, body) == {
+        "title": "attrs",
+        "when": "2027-01-02 00:00:00.000Z",
+        "places": [{"lon": 1, "lat": 2}],
+    }
+    posts = world.client().collection("posts", Attrs)
+    made = await posts.create(Attrs("made"))
+    assert made.title == "made" and made._seen == 3
 
 
 async def test_models_of_pydantic(world: World) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, Optional, TypedDict, TypeVar, Union
 from uuid import UUID
 
+import attrs
 import msgspec
 import pydantic
 import pytest
@@ -34,6 +35,9 @@ class Status(str, Enum):
 class User:
     id: str
     name: str = "nobody"
+
+
+Named = NewType("Named", User)
 
 
 @dataclass
@@ -117,7 +121,29 @@ class PydanticData:
     when: datetime | None
 
 
-TYPES: list[type[Any]] = [Post, PostModel, PostStruct]
+@attrs.frozen
+class UserAttrs:
+    id: str
+    name: str = "nobody"
+
+
+@attrs.define
+class ExpandedAttrs:
+    author: UserAttrs | None = None
+
+
+@attrs.define
+class PostAttrs:
+    id: str
+    title: str
+    created: datetime
+    when: datetime | None
+    status: Status | None = None
+    expand: ExpandedAttrs | None = None
+    _seen: int = 3
+
+
+TYPES: list[type[Any]] = [Post, PostModel, PostStruct, PostAttrs]
 
 
 @pytest.mark.parametrize("cls", TYPES)
@@ -203,6 +229,8 @@ MISFITS = [
         "expand.author.id: Input should be a valid string",
         "ValidationError",
     ),
+    (PostAttrs, {"title": 7}, "title: expected str, not int", "_Misfit"),
+    (PostAttrs, {"expand": {"author": {"id": 7}}}, "expand.author.id: expected str, not int", "_Misfit"),
     (PostModel, {"title": 7}, "title: Input should be a valid string", "ValidationError"),
     (PostStruct, {"title": 7}, "Expected `str`, got `int` - at `$.title`", "ValidationError"),
     (PostStruct, {"expand": {"author": {"id": 7}}}, "at `$.expand.author.id`", "ValidationError"),
@@ -280,6 +308,129 @@ def test_kinds_of_fields() -> None:
 
 
 @dataclass
+class Box(Generic[T]):
+    """Its members are of a type that is said later."""
+
+    title: str
+    held: T
+    more: list[T] = field(default_factory=list)
+    inner: Box[T] | None = None
+
+
+@dataclass
+class Inherited(Box[list[T]], Generic[T]):
+    own: T | None = None
+
+
+@dataclass
+class Dated(Box[datetime]):
+    pass
+
+
+@dataclass
+class Boxes:
+    numbers: Box[int]
+    texts: list[Box[str]]
+    struct: BoxStruct[datetime | None]
+
+
+class BoxStruct(msgspec.Struct, Generic[T]):
+    title: str
+    held: T
+
+
+class StructOfBoxes(msgspec.Struct):
+    box: BoxStruct[datetime | None]
+
+
+@attrs.define
+class BoxAttrs(Generic[T]):
+    title: str
+    held: T
+
+
+class BoxModel(pydantic.BaseModel, Generic[T]):
+    title: str
+    held: T
+
+
+@pytest.mark.parametrize("cls", [Box, BoxStruct, BoxAttrs, BoxModel])
+def test_a_type_with_parameters_is_what_they_say(cls: Any) -> None:
+    assert read(cls[int], title="a", held=1).held == 1
+    assert read(cls[datetime], title="a", held="2027-01-02 03:04:05.006Z").held == WHEN
+    assert read(cls[datetime | None], title="", held="").held is None
+    assert read(cls[str], title="a", held="b").held == "b"
+    assert type(read(cls, title="a", held=[1]).held) is list
+    with pytest.raises(DecodeError, match=r"held.*[Ee]xpected.*int|held.*integer|int.*held"):
+        read(cls[int], title="a", held="x")
+
+
+def test_parameters_reach_what_is_inside() -> None:
+    box = read(Box[int], title="a", held=1, more=[2], inner={"title": "b", "held": 3})
+    assert (box.more, type(box.inner), box.inner.held) == ([2], Box, 3)
+    for wrong, message in (
+        ({"more": ["x"]}, r"Box\[int\]: more\[0\]: expected int"),
+        ({"inner": {"title": "b"}}, r"inner\.held: it is"),
+    ):
+        with pytest.raises(DecodeError, match=message):
+            read(Box[int], title="a", held=1, **wrong)
+    boxes = read(
+        Boxes,
+        numbers={"title": "", "held": 1},
+        texts=[{"title": "", "held": "b"}],
+        struct={"title": "", "held": "2027-01-02T03:04:05.006Z"},
+    )
+    assert (boxes.numbers.held, boxes.texts[0].held, boxes.struct.held) == (1, "b", WHEN)
+    with pytest.raises(DecodeError, match=r"numbers\.held: expected int"):
+        read(Boxes, numbers={"title": "", "held": "x"}, texts=[], struct={"title": "", "held": None})
+    # A base has its own parameters, also where they are called as those of the class.
+    derived = read(Inherited[int], title="a", held=[1], more=[[2]], own=3)
+    assert (derived.held, derived.more, derived.own) == ([1], [[2]], 3)
+    with pytest.raises(DecodeError, match=r"held: expected a list, not int"):
+        read(Inherited[int], title="a", held=1)
+    assert read(Dated, title="a", held="2027-01-02 03:04:05.006Z").held == WHEN
+    assert read(StructOfBoxes, box={"title": "", "held": ""}).box.held is None
+
+
+def shout(text: str) -> str:
+    return text.upper()
+
+
+def day(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@attrs.define
+class Converted:
+    title: str = attrs.field(converter=shout)
+    when: datetime = attrs.field(converter=day)
+    _hidden: str = ""
+    bare: Any = attrs.field(default=None, kw_only=True)
+    named: int = attrs.field(default=1, alias="called")
+    later: str = attrs.field(init=False, default="set")
+    small: int = attrs.field(default=1, validator=attrs.validators.lt(10))
+
+
+@attrs.define
+class TreeAttrs:
+    name: str
+    children: list[TreeAttrs] = attrs.Factory(list)
+
+
+def test_classes_of_attrs() -> None:
+    made = read(Converted, title="a", when="2027-01-02", _hidden="h", bare=[1], named=2, later="x", small=3)
+    assert (made.title, made.when, made._hidden, made.bare) == ("A", datetime(2027, 1, 2), "h", [1])
+    assert (made.named, made.later, made.small) == (2, "set", 3)
+    assert read(Converted, title="a", when="2027-01-02").named == 1
+    with pytest.raises(DecodeError, match="small"):
+        read(Converted, title="a", when="2027-01-02", small=30)
+    with pytest.raises(DecodeError, match="when: it is missing"):
+        read(Converted, title="a")
+    tree = read(TreeAttrs, name="a", children=[{"name": "b"}])
+    assert tree.children[0].name == "b"
+
+
+@dataclass
 class Tree:
     name: str
     children: list[Tree] = field(default_factory=list)
@@ -337,16 +488,30 @@ class Unfit:
     odd: dict[str, Odd]
 
 
+@attrs.define
+class OddAttrs:
+    odd: Odd
+
+
 async def test_types_that_records_cannot_become(world: World) -> None:
     client = world.client()
     for cls, message in (
         (Odd, "records cannot become Odd"),
         (int, "int"),
         (Unfit, r"Unfit.odd: .*Odd"),
+        (OddAttrs, r"OddAttrs.odd: .*Odd"),
+        (Box[Odd], r"Box\[Odd\].held: .*Odd"),
+        (User("a"), "records cannot become User"),
+        (Tree("a"), "records cannot become Tree"),
+        (Post | None, "records cannot become .*Post"),
+        (list[Post], r"records cannot become list\[Post\]"),
         ("Post", "Post"),
     ):
         with pytest.raises(TypeError, match=message):
             client.collection("posts", cls)
+    for known in (Named, Annotated[User, "noted"]):
+        posts = client.collection("posts", known)
+        assert type(await posts.create({"title": unique("named")})) is User
     for plain in (dict, dict[str, Any], typing.Any, None):
         made = await client.collection("posts", plain).create({"title": unique("plain")})
         assert type(made) is dict

@@ -1,7 +1,7 @@
 """How the bytes of a record become an object of the type that a collection was asked for.
 
-Models of pydantic and msgspec are decoded by their library, in one pass, and by its rules. Dataclasses are filled here:
-types are compiled once to functions that check a value and convert it. Two things are the server's own: dates are
+Models of pydantic and msgspec are decoded by their library, in one pass, and by its rules. Dataclasses and classes of attrs
+are filled here: types are compiled once to functions that check a value and convert it. Two things are the server's own: dates are
 `YYYY-MM-DD HH:MM:SS.mmmZ`, and what is not set is an empty text, which becomes `None` where the type allows `None` and
 no text.
 """
@@ -23,24 +23,36 @@ _Convert = Callable[[Any], Any]
 
 def decoder(cls: Any) -> Decoder | None:
     """What makes a `cls` of a record's bytes; none where records are plain dicts."""
-    return None if cls is None else _decoder(cls)
+    if cls is None:
+        return None
+    try:
+        hash(cls)
+    except TypeError:
+        raise _unfit(cls) from None
+    return _decoder(cls)
 
 
 @lru_cache(maxsize=256)
 def _decoder(cls: Any) -> Decoder | None:
+    cls = _bare(cls)
     origin = typing.get_origin(cls) or cls
     if origin in (dict, Any, object) or typing.is_typeddict(origin):
         return None
     inner = _library(cls)
-    if inner is None and hasattr(origin, "__dataclass_fields__"):
+    if inner is None and isinstance(origin, type) and _is_filled(origin):
         from ._native import loads
 
-        fill = _dataclass(cls, {})
+        fill = _object(cls, {})
         return _guarded(cls, lambda raw: fill(loads(raw)))
     if inner is None:
-        raise TypeError(f"records cannot become {_name(cls)}: pass a dataclass, a TypedDict, or a model of pydantic or msgspec")
+        raise _unfit(cls)
     members = _unset(cls, {})
     return _guarded(cls, inner if not isinstance(members, dict) else _without_unset(inner, members))
+
+
+def _unfit(cls: Any) -> TypeError:
+    fitting = "a dataclass, a class of attrs, a TypedDict, or a model of pydantic or msgspec"
+    return TypeError(f"records cannot become {_name(cls)}: pass {fitting}")
 
 
 def _library(cls: Any) -> Decoder | None:
@@ -49,7 +61,7 @@ def _library(cls: Any) -> Decoder | None:
         return cls.model_validate_json
     if hasattr(cls, "__pydantic_validator__"):
         return lambda raw: cls.__pydantic_validator__.validate_json(raw)
-    if hasattr(cls, "__struct_fields__"):
+    if _is_struct(cls):
         import msgspec
 
         return msgspec.json.Decoder(cls).decode
@@ -101,7 +113,9 @@ def _path(parts: typing.Iterable[str | int]) -> str:
 
 
 def _name(cls: Any) -> str:
-    return getattr(cls, "__name__", None) or str(cls)
+    name = str(getattr(cls, "__name__", None) or cls)
+    args = typing.get_args(cls) if isinstance(typing.get_origin(cls), type) else ()
+    return f"{name}[{', '.join(map(_name, args))}]" if args else name
 
 
 def _expected(what: str, value: Any) -> _Misfit:
@@ -110,43 +124,91 @@ def _expected(what: str, value: Any) -> _Misfit:
     return _Misfit(f"expected {what}, not {'an empty text' if value == '' else _name(type(value))}")
 
 
-# Dataclasses.
+# Dataclasses, and classes of attrs.
 
 
-def _dataclass(cls: Any, memo: dict[Any, _Convert]) -> _Convert:
+def _is_filled(cls: Any) -> bool:
+    return hasattr(cls, "__dataclass_fields__") or hasattr(cls, "__attrs_attrs__")
+
+
+def _object(cls: Any, memo: dict[Any, _Convert]) -> _Convert:
     """What makes one of an object. `memo` has those that are being compiled: a type may hold itself."""
     if cls in memo:
         return memo[cls]
-    from dataclasses import MISSING
-    from dataclasses import fields as fields_of
-
-    fields: list[tuple[str, _Convert | None, bool]] = []
+    make = typing.get_origin(cls) or cls
+    fields: list[tuple[str, str, _Convert | None, bool]] = []
 
     def convert(value: Any) -> Any:
         if type(value) is not dict:
             raise _expected(f"an object for {_name(cls)}", value)
         given, name = {}, ""
         try:
-            for name, each, is_required in fields:
+            for name, argument, each, is_required in fields:
                 if name in value:
-                    given[name] = value[name] if each is None else each(value[name])
+                    given[argument] = value[name] if each is None else each(value[name])
                 elif is_required:
                     raise _Misfit("it is missing")
         except _Misfit as misfit:
             misfit.path.insert(0, name)
             raise
-        return cls(**given)
+        return make(**given)
 
     memo[cls] = convert
-    hints = typing.get_type_hints(cls)
-    for field in fields_of(cls):
-        if field.init:
-            is_required = field.default is MISSING and field.default_factory is MISSING
-            try:
-                fields.append((field.name, _converter(hints[field.name], memo), is_required))
-            except TypeError as error:
-                raise TypeError(f"{_name(cls)}.{field.name}: {error}") from None
+    arguments = _arguments_of_attrs if hasattr(make, "__attrs_attrs__") else _arguments
+    for name, argument, hint, is_required in arguments(make, _hints(cls)):
+        try:
+            fields.append((name, argument, _converter(hint, memo), is_required))
+        except TypeError as error:
+            raise TypeError(f"{_name(cls)}.{name}: {error}") from None
     return convert
+
+
+_Argument = tuple[str, str, Any, bool]
+"""A field's name, what the class is given it as, its type, and whether it has to be there."""
+
+
+def _arguments(cls: Any, hints: dict[str, Any]) -> list[_Argument]:
+    from dataclasses import MISSING, fields
+
+    return [
+        (field.name, field.name, hints[field.name], field.default is MISSING and field.default_factory is MISSING)
+        for field in fields(cls)
+        if field.init
+    ]
+
+
+def _arguments_of_attrs(cls: Any, hints: dict[str, Any]) -> list[_Argument]:
+    from attr import NOTHING
+
+    def hint(field: Any) -> Any:
+        # A converter of the class's own wants what the server sent.
+        return Any if field.converter else hints.get(field.name, field.type or Any)
+
+    return [
+        (field.name, field.alias or field.name, hint(field), field.default is NOTHING)
+        for field in cls.__attrs_attrs__
+        if field.init
+    ]
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    """The types of the members of a class, with what its type variables stand for: those of `Page[int]`."""
+    origin = typing.get_origin(cls) or cls
+    given: dict[Any, Any] = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(cls), strict=False))
+    hints = {name: _given(hint, given) for name, hint in typing.get_type_hints(origin).items()}
+    # A base has its own variables, also where they are named as those here.
+    for base in reversed(vars(origin).get("__orig_bases__", origin.__bases__)):
+        of = typing.get_origin(base) or base
+        if isinstance(of, type) and of not in (typing.Generic, typing.Protocol):
+            hints |= {name: hint for name, hint in _hints(_given(base, given)).items() if name not in origin.__annotations__}
+    return hints
+
+
+def _given(hint: Any, given: dict[Any, Any]) -> Any:
+    if isinstance(hint, typing.TypeVar):
+        return given.get(hint, hint)
+    parameters = getattr(hint, "__parameters__", ()) if typing.get_origin(hint) is not None else ()
+    return hint[tuple(given.get(one, one) for one in parameters)] if parameters else hint
 
 
 def _converter(hint: Any, memo: dict[Any, _Convert]) -> _Convert | None:
@@ -182,11 +244,11 @@ def _of_class(hint: Any, cls: type[Any], memo: dict[Any, _Convert]) -> _Convert 
     special = _specials().get(cls)
     if special is not None:
         return _parsed(cls, special)
-    library = _nested_library(cls)
+    library = _nested_library(hint if _is_struct(hint) else cls)
     if library is not None:
         return _parsed(cls, library)
-    if hasattr(cls, "__dataclass_fields__"):
-        return _dataclass(cls, memo)
+    if _is_filled(cls):
+        return _object(hint, memo)
     if issubclass(cls, (str, int, float)):
         return _parsed(cls, cls)
     return _collection(hint, cls, memo)
@@ -197,7 +259,7 @@ def _nested_library(cls: Any) -> _Convert | None:
         return cls.model_validate
     if hasattr(cls, "__pydantic_validator__"):
         return lambda value: cls.__pydantic_validator__.validate_python(value)
-    if hasattr(cls, "__struct_fields__"):
+    if _is_struct(cls):
         import msgspec
 
         return lambda value: msgspec.convert(value, cls)
@@ -435,16 +497,22 @@ def _unset(hint: Any, memo: dict[Any, dict[str, Any]]) -> Any:
 
 def _fields(cls: Any) -> list[tuple[str, Any]] | None:
     """The members of a model's JSON, and their types; none where it is no model."""
-    if hasattr(cls, "__struct_fields__"):
+    if _is_struct(cls):
         import msgspec
 
         return [(field.encode_name, field.type) for field in msgspec.structs.fields(cls)]
     found = getattr(cls, "__pydantic_fields__", None)
     if found is not None:
         return [(name, field.annotation) for key, field in found.items() for name in _aliases(key, field)]
-    if hasattr(cls, "__dataclass_fields__") or typing.is_typeddict(cls):
-        return list(typing.get_type_hints(cls).items())
+    origin = typing.get_origin(cls) or cls
+    if _is_filled(origin) or typing.is_typeddict(origin):
+        return list(_hints(cls).items())
     return None
+
+
+def _is_struct(cls: Any) -> bool:
+    """Is it of msgspec? `Struct[int]` is."""
+    return hasattr(typing.get_origin(cls) or cls, "__struct_fields__")
 
 
 def _aliases(name: str, field: Any) -> list[str]:

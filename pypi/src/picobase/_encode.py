@@ -53,7 +53,7 @@ def _formless(value: Any) -> ValidationError:
     if isinstance(value, (bytes, bytearray, memoryview, os.PathLike, File)) or hasattr(value, "read"):
         fix = "Put files into fields of the record itself, not deeper; pass a path as text with str()."
         return ValidationError(f"{name} stands where JSON is expected", fix=fix)
-    fix = "Pass a dict, a dataclass, a pydantic or msgspec model, or something simple."
+    fix = "Pass a dict, a dataclass, a model of attrs, pydantic or msgspec, or something simple."
     return ValidationError(f"{name} has no form in JSON", fix=fix)
 
 
@@ -67,6 +67,8 @@ def _model(value: Any, is_partial: bool) -> Any:
         from dataclasses import fields
 
         return {field.name: getattr(value, field.name) for field in fields(value) if not field.name.startswith("_")}
+    if hasattr(cls, "__attrs_attrs__"):
+        return {field.name: getattr(value, field.name) for field in cls.__attrs_attrs__ if not field.name.startswith("_")}
     return _NOTHING
 
 

@@ -129,11 +129,11 @@ class Client:
 
         Args:
             name: The name or id of the collection.
-            type: What records become: a dataclass, a TypedDict, or a model of pydantic or msgspec. The names of fields are
-                the records', or the model's aliases for them. What a dataclass does not name is ignored; other models
-                may forbid it, and then have to name `collectionId` and `collectionName` too. Relations that were
-                expanded are in the field `expand`. An empty text, as of a date that is not set, is `None` where the type
-                allows `None` and no text. A TypedDict is not checked.
+            type: What records become: a dataclass, a class of attrs, a TypedDict, or a model of pydantic or msgspec. The
+                names of fields are the records', or the model's aliases for them. What a dataclass or a class of attrs
+                does not name is ignored; other models may forbid it, and then have to name `collectionId` and
+                `collectionName` too. Relations that were expanded are in the field `expand`. An empty text, as of a date
+                that is not set, is `None` where the type allows `None` and no text. A TypedDict is not checked.
 
         Raises:
             TypeError: Records cannot become that type.

@@ -253,7 +253,7 @@ class Collection(Generic[T]):
         ```
 
         Args:
-            body: Its fields: a dict, a dataclass, or a model of pydantic or msgspec. Files are bytes, paths, open
+            body: Its fields: a dict, a dataclass, or a model of attrs, pydantic or msgspec. Files are bytes, paths, open
                 files, or `File`. Dates without a time zone are in UTC.
             expand: Relations to put into `expand` of the answer.
             fields: The fields to answer, separated by commas.
@@ -285,8 +285,8 @@ class Collection(Generic[T]):
         """Changes a record: the fields that are in `body` and no others.
 
         `field+`, `+field` and `field-` add to and take from lists and numbers. Of a pydantic model only what was set is
-        sent, of a msgspec struct what is not `UNSET`; a dataclass is sent as a whole. A record that is the session's
-        own changes the session too.
+        sent, of a msgspec struct what is not `UNSET`; a dataclass or a class of attrs is sent as a whole. A record that is
+        the session's own changes the session too.
 
         ```python
         from picobase import Client

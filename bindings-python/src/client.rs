@@ -82,6 +82,8 @@ pub(crate) struct Live {
     pub(crate) client: Ours<Client>,
     base: Arc<Base>,
     closing: Arc<Closing>,
+    /// Is its session one of many, which is written down when its calls are done? So it is with the visitors of a site.
+    is_visitor: bool,
 }
 
 impl Live {
@@ -106,7 +108,21 @@ impl Live {
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
         self.check(py)?;
-        self.driver(py)?.run_beside(py, self.closing.until(call), beside, convert)
+        let call = self.settled(self.closing.until(call));
+        self.driver(py)?.run_beside(py, call, beside, convert)
+    }
+
+    /// The call, and what has to be known of a visitor's session when it is done; who blocks waits for that anyway.
+    fn settled<T: Send + 'static>(&self, call: Call<T>) -> Call<T> {
+        if self.base.is_blocking || !self.is_visitor {
+            return call;
+        }
+        let client = Client::clone(&self.client);
+        Box::pin(async move {
+            let result = call.await;
+            client.auth().settled().await;
+            result
+        })
     }
 
     /// Runs a call that answers nothing.
@@ -208,7 +224,7 @@ impl Inner {
             }
         });
         base.open.fetch_add(1, Ordering::AcqRel);
-        Live { client: Ours::new(client), base, closing: Arc::default() }
+        Live { client: Ours::new(client), base, closing: Arc::default(), is_visitor: self.keeper.is_some() }
     }
 
     /// Its listeners hear nothing from now on.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from picobase import Client, PicoBaseError, Session, ValidationError
+from picobase import AsyncClient, Client, PicoBaseError, Session, ValidationError
 from support.kit import Proxy, Testkit
 from support.programs import environment, run
 from support.world import World, failure, until
@@ -180,6 +180,26 @@ def test_a_visitor_is_refreshed_by_the_only_call(kit: Testkit) -> None:
             visitor.collection("posts").get_list(1, 1)
             assert visitor.auth.session
             assert visitor.auth.session.token != session.token
+
+
+async def test_so_it_is_by_the_only_call_of_an_async_site(kit: Testkit, proxy: Proxy) -> None:
+    proxy.faults({"path_contains": "auth-refresh", "action": {"type": "delay", "ms": 200}})
+    async with AsyncClient(proxy.url) as client:
+        session = await client.collection("shortlived").auth.sign_in("shortlived@example.com", kit.password)
+        await asyncio.sleep(1.1)
+        for _ in range(3):
+            visitor = client.with_session(session)
+            await visitor.collection("posts").get_list(1, 1)
+            assert visitor.auth.session
+            assert visitor.auth.session.token != session.token
+        # A call that fails has its session refreshed as well; and a server that hangs holds nobody up for long.
+        visitor = client.with_session(session)
+        await failure(visitor.collection("posts").get_one("none"), "NotFound")
+        assert visitor.auth.session and visitor.auth.session.token != session.token
+        proxy.faults({"path_contains": "auth-refresh", "action": {"type": "delay", "ms": 60_000}})
+        visitor = client.with_session(session)
+        assert (await visitor.collection("posts").get_list(1, 1)).page == 1
+        assert visitor.auth.session and visitor.auth.session.token == session.token
 
 
 def test_an_upload_that_python_gives_up_lets_its_connection_go(proxy: Proxy) -> None:

@@ -68,9 +68,6 @@ use crate::{
     runtime::within,
 };
 
-/// How long a call waits for a refresh that began beside it and is not done yet.
-const REFRESH_WAIT: Duration = Duration::from_secs(1);
-
 /// How often the tasks of connections get their turn after a call that failed: enough for each to see its end.
 const ROUNDS: usize = 3;
 
@@ -176,8 +173,7 @@ impl Client {
             let result = call.await;
             // What began beside the call goes on only while somebody drives it. A visitor's client may never make
             // another call, and its cookie is written now.
-            let refreshed = self.inner.session.refreshed();
-            let _ = within(&*self.inner.shared.runtime, Some(REFRESH_WAIT), refreshed).await;
+            self.inner.session.settled(&*self.inner.shared.runtime).await;
             if result.is_err() {
                 // So does the end of a connection whose request was given up.
                 for _ in 0..ROUNDS {

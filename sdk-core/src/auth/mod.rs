@@ -383,6 +383,21 @@ impl Auth {
         }
     }
 
+    /// Waits until a refresh that began beside a call is done, for a second at most. A web server does so before it writes a
+    /// visitor's session into an answer; clients that block have waited with the call.
+    ///
+    /// ```
+    /// # async fn demo(visitor: picobase::Client) -> Result<(), picobase::Error> {
+    /// let notes = visitor.collection("notes").get_list(1, 20).await?;
+    /// visitor.auth().settled().await;
+    /// let cookies = visitor.auth().session().map(|session| session.to_cookies(&Default::default(), &[]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn settled(&self) {
+        self.client.session.settled(&*self.client.shared.runtime).await;
+    }
+
     /// Signs out: forgets the token, here and in the store. The server keeps no session that would have to end.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::future::Future;
+use core::{future::Future, time::Duration};
 
 use tracing::{debug, warn};
 
@@ -24,9 +24,12 @@ use crate::{
     files::FileToken,
     json::Json,
     realtime::Viewer,
-    runtime::{BoxFuture, Listener, Lock, compact},
+    runtime::{BoxFuture, Listener, Lock, Runtime, compact, within},
     sync::{Joined, SingleFlight, boxed},
 };
+
+/// How long what writes a session down waits for a refresh that began beside a call.
+const SETTLED_WAIT: Duration = Duration::from_secs(1);
 
 /// What a refresh came to: the session lives on, or it has ended. An error says that the server could not be asked.
 pub(crate) type RefreshRun = Result<bool, Error>;
@@ -388,11 +391,10 @@ impl SessionState {
         joined
     }
 
-    /// Waits for the refresh that is under way, if one is.
-    #[cfg(feature = "reqwest")]
-    pub(crate) async fn refreshed(&self) {
+    /// Waits for the refresh that is under way, if one is, but not for long.
+    pub(crate) async fn settled(&self, runtime: &dyn Runtime) {
         if let Some(refresh) = self.refreshing.current() {
-            drop(refresh.await);
+            let _ = within(runtime, Some(SETTLED_WAIT), refresh).await;
         }
     }
 

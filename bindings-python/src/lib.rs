@@ -18,6 +18,7 @@ mod error;
 mod exit;
 mod files;
 mod fork;
+mod home;
 mod hooks;
 mod json;
 mod live;
@@ -76,6 +77,7 @@ mod _native {
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
         use super::PyModuleMethods;
 
+        super::home::check(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         super::logging::start();
         super::exit::watch(module)

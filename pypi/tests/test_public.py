@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
 import re
@@ -10,7 +11,22 @@ from typing import Any
 import pytest
 
 import picobase
-from picobase import FieldError, NotFoundError, _native
+from picobase import (
+    AuthChange,
+    BatchResult,
+    Chunked,
+    Enter,
+    FieldError,
+    File,
+    ListResult,
+    Many,
+    NotFoundError,
+    OtpRequest,
+    RecordEvent,
+    Resync,
+    Session,
+    _native,
+)
 from support.world import World, failure
 
 
@@ -62,6 +78,62 @@ async def test_what_is_no_callback_is_told_at_once(world: World) -> None:
         await posts.subscribe("*", wrong)
     with pytest.raises(TypeError, match="a callback must be a function, not int"):
         await posts.subscribe("*", on_error=5)
+
+
+async def test_the_topic_comes_before_the_callback(world: World) -> None:
+    posts: Any = world.client().collection("posts")
+    with pytest.raises(TypeError, match="the topic comes before the callback: `\\*` for all records"):
+        await posts.subscribe(lambda event: None)
+
+
+PICKLED = [
+    Session("token", {"id": "a"}),
+    AuthChange("SIGNED_OUT", None),
+    OtpRequest("id"),
+    ListResult([{"id": "a"}], 1, 30, 1, 1),
+    Many([{"id": "a"}], ["b"]),
+    BatchResult(200, {"id": "a"}),
+    Chunked([], None),
+    RecordEvent("create", {"id": "a"}, "live", "posts/*", "a"),
+    Enter(0, "a", {"id": "a"}),
+    Resync("unavailable"),
+    File(b"bytes", "a.txt"),
+]
+
+
+@pytest.mark.parametrize("value", PICKLED, ids=lambda value: type(value).__name__)
+def test_what_is_pickled_has_the_name_that_users_import(value: Any) -> None:
+    pickled = pickle.dumps(value)
+    assert b"picobase._" not in pickled
+    again = pickle.loads(pickled)
+    assert (type(again), repr(again)) == (type(value), repr(value))
+    assert repr(copy.deepcopy(value)) == repr(value)
+
+
+def test_a_change_of_the_session_is_a_tuple_of_two() -> None:
+    change = AuthChange("SIGNED_IN", Session("token"))
+    event, session = change
+    assert (event, session) == (change.event, change.session) == change
+    match change:
+        case AuthChange(named, Session(token)):
+            assert (named, token) == ("SIGNED_IN", "token")
+
+
+def test_the_options_of_calls_have_a_name() -> None:
+    assert set(picobase.CallOptions.__annotations__) == {"query", "headers", "timeout"}
+    assert set(picobase.WriteOptions.__annotations__) == {"query", "headers"}
+
+
+async def test_objects_say_how_it_stands_with_them(world: World) -> None:
+    client = await world.user()
+    assert re.search(rf"<(Async)?Auth of {client.auth.session.user_id}>", repr(client.auth))
+    assert re.search(r"<(Async)?Auth of a guest>", repr(world.client().auth))
+    assert re.search(r"<(Async)?Realtime disconnected>", repr(client.realtime))
+    async with client.collection("posts").subscribe("*") as events:
+        assert re.search(r"<(Async)?Subscription>", repr(events))
+    assert re.search(r"<(Async)?Subscription, closed>", repr(events))
+    async with client.collection("noupdated").live(filter="id = 'none'") as live:
+        assert re.search(r"<(Async)?LiveQuery of 0 records>", repr(live))
 
 
 @pytest.mark.parametrize("name", ["sort", "expand", "fields"])

@@ -509,6 +509,19 @@ async def test_a_coroutine_function_is_awaited_one_event_after_the_other(kit: Te
         assert got[1::2] == [("end", n) for _, n in got[::2]]
 
 
+def test_a_blocking_subscription_is_an_iterator(kit: Testkit) -> None:
+    with Client(kit.url) as client:
+        title = unique("next")
+        posts = client.collection("posts")
+        with posts.subscribe("*", filter=client.filter("title = {:t}", {"t": title})) as events:
+            for n in range(2):
+                posts.create({"title": title, "n": n})
+                event = next(events)
+                assert isinstance(event, RecordEvent) and event.record["n"] == n
+            assert iter(events) is events
+        assert next(events, None) is None
+
+
 async def test_a_blocking_callback_may_make_calls(kit: Testkit) -> None:
     def program() -> list[str]:
         with Client(kit.url) as client:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._aliases import (
         AuthEvent,
         AuthListener,
+        CallOptions,
         CookieOptions,
         Event,
         InstanceState,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         RealtimeOptions,
         RealtimeState,
         TopicEvent,
+        WriteOptions,
     )
     from ._async.auth import AsyncAuth, AsyncAuthChanges
     from ._async.batch import AsyncBatch, AsyncBatchCollection
@@ -113,6 +115,7 @@ __all__ = [
     "Batch",
     "BatchCollection",
     "BatchResult",
+    "CallOptions",
     "CallReport",
     "CancelledError",
     "Change",
@@ -169,13 +172,15 @@ __all__ = [
     "TopicEvent",
     "UnauthorizedError",
     "ValidationError",
+    "WriteOptions",
 ]
 
 # Where the names are. A module is imported when one of its names is asked for: few programs need both clients, and it is
 # the imports that a short program waits for.
 _PLACES = {
     "_aliases": """
-        AuthEvent AuthListener CookieOptions Event InstanceState LiveChange RealtimeOptions RealtimeState TopicEvent
+        AuthEvent AuthListener CallOptions CookieOptions Event InstanceState LiveChange RealtimeOptions RealtimeState
+        TopicEvent WriteOptions
     """,
     "_async.auth": "AsyncAuth AsyncAuthChanges",
     "_async.batch": "AsyncBatch AsyncBatchCollection",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, TypeVar
 
@@ -33,6 +33,32 @@ TopicEvent = RecordEvent[dict[str, Any]] | Message | Resync | Lagged
 LiveChange = Snapshot[T] | Enter[T] | Change[T] | Leave | Move
 """What a live query tells: first its list, then each change of it. Indexes are those at the moment at which a change
 is applied."""
+
+
+class CallOptions(TypedDict, total=False):
+    """What every call may be given.
+
+    Attributes:
+        query: Query parameters of any name, as a mapping or as pairs. `None` leaves one out.
+        headers: Header fields beside those of the client; they win.
+        timeout: How long the call may take, in seconds, waits and retries included; 0 for no limit. 30 by default.
+    """
+
+    query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+    headers: Mapping[str, str | None] | None
+    timeout: float | timedelta | None
+
+
+class WriteOptions(TypedDict, total=False):
+    """What a write of a batch may be given, beside what it expands and answers.
+
+    Attributes:
+        query: Query parameters of any name, as a mapping or as pairs. `None` leaves one out.
+        headers: Header fields of this write.
+    """
+
+    query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+    headers: Mapping[str, str | None] | None
 
 
 class CookieOptions(TypedDict, total=False):

@@ -251,3 +251,8 @@ class Move(_Told):
         rest = [*records[: self.from_index], *records[self.from_index + 1 :]]
         rest[self.to_index : self.to_index] = records[self.from_index : self.from_index + 1]
         return rest
+
+
+for _public in (RecordEvent, Message, Resync, Lagged, Snapshot, Enter, Change, Leave, Move):
+    # Where users import them from: it is what pickles name.
+    _public.__module__ = "picobase"

@@ -46,6 +46,10 @@ class File:
         return f"File(filename={self.filename!r}, content_type={self.content_type!r})"
 
 
+# Where users import it from: it is what pickles name.
+File.__module__ = "picobase"
+
+
 def owner(record: Any) -> tuple[str, str]:
     """Collection and id of the record that a file belongs to."""
     if isinstance(record, tuple):

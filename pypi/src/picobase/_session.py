@@ -6,10 +6,10 @@ from . import _native
 from ._typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from ._aliases import AuthEvent, CookieOptions
 
@@ -155,27 +155,27 @@ def maybe(parts: tuple[str, dict[str, Any] | None, dict[str, Any] | None] | None
     return None if parts is None else Session(*parts)
 
 
-class AuthChange:
-    """What happened to a session, and the session from then on. It unpacks to the two.
+class AuthChange(tuple["AuthEvent", "Session | None"]):
+    """What happened to a session, and the session from then on: a tuple of the two."""
 
-    Attributes:
-        event: What happened.
-        session: The session after it; None for a guest.
-    """
-
-    __slots__ = ("event", "session")
+    __slots__ = ()
     __match_args__ = ("event", "session")
 
-    event: AuthEvent
-    session: Session | None
+    def __new__(cls, event: AuthEvent, session: Session | None) -> Self:
+        return super().__new__(cls, (event, session))
 
-    def __init__(self, event: AuthEvent, session: Session | None) -> None:
-        self.event = event
-        self.session = session
+    def __getnewargs__(self) -> tuple[AuthEvent, Session | None]:
+        return self.event, self.session
 
-    def __iter__(self) -> Iterator[Any]:
-        yield self.event
-        yield self.session
+    @property
+    def event(self) -> AuthEvent:
+        """What happened."""
+        return self[0]
+
+    @property
+    def session(self) -> Session | None:
+        """The session after it; None for a guest."""
+        return self[1]
 
     def __repr__(self) -> str:
         return f"AuthChange(event={self.event!r}, session={self.session!r})"
@@ -250,3 +250,8 @@ class OAuth2Start:
     def __repr__(self) -> str:
         # The address and the state belong to one user's sign-in.
         return "<OAuth2Start>"
+
+
+for _public in (Session, AuthChange, OtpRequest, OAuth2Provider, OAuth2Start):
+    # Where users import them from: it is what pickles name, which sites and queues keep.
+    _public.__module__ = "picobase"

@@ -5,37 +5,9 @@ from __future__ import annotations
 from ._typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import timedelta
-
-    from typing_extensions import TypedDict
+    from collections.abc import Iterator, Sequence
 
     from ._errors import DecodeError, PicoBaseError
-
-    class CallOptions(TypedDict, total=False):
-        """What every call may be given.
-
-        Attributes:
-            query: Query parameters of any name, as a mapping or as pairs. `None` leaves one out.
-            headers: Header fields beside those of the client; they win.
-            timeout: How long the call may take, in seconds, waits and retries included; 0 for no limit. 30 by default.
-        """
-
-        query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
-        headers: Mapping[str, str | None] | None
-        timeout: float | timedelta | None
-
-    class WriteOptions(TypedDict, total=False):
-        """What a write of a batch may be given, beside what it expands and answers.
-
-        Attributes:
-            query: Query parameters of any name, as a mapping or as pairs. `None` leaves one out.
-            headers: Header fields of this write.
-        """
-
-        query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
-        headers: Mapping[str, str | None] | None
-
 else:
     # `collections.abc` without `collections`, which nothing here needs.
     from _collections_abc import Sequence
@@ -170,3 +142,8 @@ class Chunked:
 
     def __repr__(self) -> str:
         return f"<Chunked {len(self.results)} done, error {self.error!r}>"
+
+
+for _public in (ListResult, Many, BatchResult, Chunked):
+    # Where users import them from: it is what pickles name.
+    _public.__module__ = "picobase"

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .. import _native
-    from .._aliases import AuthListener
-    from .._types import CallOptions
+    from .._aliases import AuthListener, CallOptions
     from .client import AsyncClient
 
 
@@ -37,6 +36,10 @@ class AsyncAuth:
     def __init__(self, client: AsyncClient, collection: str | None = None) -> None:
         self._client = client
         self._native: _native.NativeAuth = client._native.auth(collection)
+
+    def __repr__(self) -> str:
+        session = self.session
+        return f"<{type(self).__name__} of {session.user_id if session else 'a guest'}>"
 
     async def sign_up(self, email: str, password: str, data: Any = None) -> Session | None:
         """Creates a user and signs in.

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from .._aliases import InstanceState, RealtimeOptions
+    from .._aliases import CallOptions, InstanceState, RealtimeOptions
     from .._errors import PicoBaseError
     from .._hooks import CallReport, OutgoingCall
     from .._native import Native
-    from .._types import CallOptions
     from ..stores import AsyncStore
     from .auth import AsyncAuth
     from .batch import AsyncBatch

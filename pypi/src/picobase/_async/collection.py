@@ -7,19 +7,18 @@ from .._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     # async only
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     # end
     # sync only
-    # from collections.abc import Callable, Iterable, Iterator
+    # from collections.abc import Callable, Generator, Iterable
     # end
     from datetime import timedelta
 
     from typing_extensions import Unpack
 
     from .. import _native
-    from .._aliases import Event, LiveChange
-    from .._types import CallOptions
+    from .._aliases import CallOptions, Event, LiveChange
     from .auth import AsyncAuth
     from .client import AsyncClient
     from .live import AsyncLiveQuery
@@ -182,7 +181,7 @@ class AsyncCollection(Generic[T]):
         fields: str | None = None,
         batch_size: int | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncIterator[T]:
+    ) -> AsyncGenerator[T]:
         """All records, one after the other; the next ones are fetched while these are worked on.
 
         The order and the promise are those of `get_full_list`. Nothing is sent before the first record is asked for.
@@ -379,6 +378,8 @@ class AsyncCollection(Generic[T]):
         """
         from .realtime import AsyncSubscription
 
+        if callable(topic):
+            raise TypeError("the topic comes before the callback: `*` for all records, or the id of one")
         native = self._records.subscribe(topic, filter, expand, fields, queue_max, options)
         return AsyncSubscription(native, callback, on_error)
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .. import _native
+    from .._aliases import CallOptions
     from .._files import FileOwner, FileSource
-    from .._types import CallOptions
 
 
 class AsyncFiles:

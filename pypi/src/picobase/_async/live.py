@@ -41,6 +41,9 @@ class AsyncLiveQuery(AsyncFeed[LiveChange[T]], Generic[T]):
         """The list: another one whenever something in it has changed, and never changed itself."""
         return self._records
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._records)} records{'' if self._is_open else ', closed'}>"
+
     async def _begin(self) -> None:
         await super()._begin()
         if await self._fill():

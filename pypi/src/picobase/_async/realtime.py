@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .. import _native
-    from .._aliases import RealtimeState, TopicEvent
-    from .._types import CallOptions
+    from .._aliases import CallOptions, RealtimeState, TopicEvent
 
 E = TypeVar("E")
 # async only
@@ -104,7 +103,6 @@ class AsyncFeed(Generic[E]):
     ) -> None:
         self.close()
 
-    # async only
     def __aiter__(self) -> Self:
         return self
 
@@ -116,16 +114,6 @@ class AsyncFeed(Generic[E]):
             self._raise()
             if not await self._fill():
                 raise StopAsyncIteration
-
-    # end
-    # sync only
-    # def __iter__(self) -> Iterator[E]:
-    #     while True:
-    #         yield from self._batch
-    #         self._raise()
-    #         if not self._fill():
-    #             return
-    # end
 
     async def next(self, timeout: float | timedelta | None = None) -> E:
         """What comes next.
@@ -245,6 +233,9 @@ class AsyncSubscription(AsyncFeed[E], Generic[E]):
         """Ends it: from now on nothing comes."""
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}{'' if self._is_open else ', closed'}>"
+
 
 class AsyncRealtime:
     """The client's event stream, its topics and its state. See `AsyncClient.realtime`."""
@@ -253,6 +244,9 @@ class AsyncRealtime:
 
     def __init__(self, native: _native.NativeRealtime) -> None:
         self._native = native
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state}>"
 
     def subscribe(
         self,

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .. import _native
+    from .._aliases import CallOptions
     from .._files import File, FileSource
-    from .._types import CallOptions
 
 
 class AsyncCollections:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .. import _native
-    from .._types import CallOptions, WriteOptions
+    from .._aliases import CallOptions, WriteOptions
 
 
 class Batch:

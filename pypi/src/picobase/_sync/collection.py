@@ -7,14 +7,13 @@ from .._types import ListResult, Many
 from .._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
     from datetime import timedelta
 
     from typing_extensions import Unpack
 
     from .. import _native
-    from .._aliases import Event, LiveChange
-    from .._types import CallOptions
+    from .._aliases import CallOptions, Event, LiveChange
     from .auth import Auth
     from .client import Client
     from .live import LiveQuery
@@ -177,7 +176,7 @@ class Collection(Generic[T]):
         fields: str | None = None,
         batch_size: int | None = None,
         **options: Unpack[CallOptions],
-    ) -> Iterator[T]:
+    ) -> Generator[T]:
         """All records, one after the other; the next ones are fetched while these are worked on.
 
         The order and the promise are those of `get_full_list`. Nothing is sent before the first record is asked for.
@@ -368,6 +367,8 @@ class Collection(Generic[T]):
         """
         from .realtime import Subscription
 
+        if callable(topic):
+            raise TypeError("the topic comes before the callback: `*` for all records, or the id of one")
         native = self._records.subscribe(topic, filter, expand, fields, queue_max, options)
         return Subscription(native, callback, on_error)
 

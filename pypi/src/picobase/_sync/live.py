@@ -42,6 +42,9 @@ class LiveQuery(Feed[LiveChange[T]], Generic[T]):
         """The list: another one whenever something in it has changed, and never changed itself."""
         return self._records
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._records)} records{'' if self._is_open else ', closed'}>"
+
     def _begin(self) -> None:
         super()._begin()
         if self._fill():

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .. import _native
-    from .._aliases import RealtimeState, TopicEvent
-    from .._types import CallOptions
+    from .._aliases import CallOptions, RealtimeState, TopicEvent
 
 E = TypeVar("E")
 
@@ -81,12 +80,17 @@ class Feed(Generic[E]):
     ) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[E]:
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> E:
+        # No generator: one that is left in the middle would have to be closed by the loop.
         while True:
-            yield from self._batch
+            for event in self._batch:
+                return event
             self._raise()
             if not self._fill():
-                return
+                raise StopIteration
 
     def next(self, timeout: float | timedelta | None = None) -> E:
         """What comes next.
@@ -182,6 +186,9 @@ class Subscription(Feed[E], Generic[E]):
         """Ends it: from now on nothing comes."""
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}{'' if self._is_open else ', closed'}>"
+
 
 class Realtime:
     """The client's event stream, its topics and its state. See `Client.realtime`."""
@@ -190,6 +197,9 @@ class Realtime:
 
     def __init__(self, native: _native.NativeRealtime) -> None:
         self._native = native
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state}>"
 
     def subscribe(
         self,

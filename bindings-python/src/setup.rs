@@ -10,6 +10,7 @@ use pyo3::{
 };
 
 use crate::{
+    body,
     hooks::Hooks,
     options::{time, timeout},
     realtime,
@@ -52,15 +53,15 @@ impl Setup {
 
     fn take(&mut self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
         match name {
-            "url" => self.url = Some(value.extract()?),
-            "api_key" => self.key = Some(value.extract()?),
+            "url" => self.url = Some(text(value, name)?),
+            "api_key" => self.key = Some(text(value, name)?),
             "timeout" => self.timeout = timeout(value)?,
             "cold_start_timeout" => self.cold_start_timeout = time(value, name)?,
             "transfer_idle_timeout" => self.transfer_idle_timeout = time(value, name)?,
             "max_retries" => self.max_retries = Some(value.extract()?),
-            "accept_language" => self.accept_language = Some(value.extract()?),
-            "auth_collection" => self.auth_collection = Some(value.extract()?),
-            "server_version" => self.server_version = Some(value.extract()?),
+            "accept_language" => self.accept_language = Some(text(value, name)?),
+            "auth_collection" => self.auth_collection = Some(text(value, name)?),
+            "server_version" => self.server_version = Some(text(value, name)?),
             "credentials" => self.credentials = Some(credentials(value)?),
             "store" => self.keeper = Keeper::read(value, self.is_blocking)?,
             "realtime" => self.realtime = realtime::settings(value)?,
@@ -114,6 +115,14 @@ impl Setup {
             Some(held) => builder.held(held),
             None => builder,
         }
+    }
+}
+
+/// Text, and nothing that stands for it: `SecretStr` of pydantic's is written as stars.
+fn text(given: &Bound<'_, PyAny>, name: &str) -> PyResult<String> {
+    match given.cast::<PyString>() {
+        Ok(text) => Ok(body::text(text)?.to_owned()),
+        Err(_) => Err(PyTypeError::new_err(format!("{name} must be a str, not {}", body::type_name(given)))),
     }
 }
 

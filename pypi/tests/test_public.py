@@ -8,6 +8,7 @@ import pickle
 import re
 from typing import Any
 
+import pydantic
 import pytest
 
 import picobase
@@ -84,6 +85,23 @@ async def test_the_topic_comes_before_the_callback(world: World) -> None:
     posts: Any = world.client().collection("posts")
     with pytest.raises(TypeError, match="the topic comes before the callback: `\\*` for all records"):
         await posts.subscribe(lambda event: None)
+
+
+def test_a_client_names_the_option_that_is_wrong(world: World) -> None:
+    wrong: Any = pydantic.SecretStr("pk_secret")
+    for name in ("url", "api_key", "accept_language", "auth_collection", "server_version"):
+        with pytest.raises(TypeError, match=f"^{name} must be a str, not SecretStr$"):
+            world.client(**{"url": "http://127.0.0.1:1", name: wrong})
+
+
+async def test_what_is_no_session_is_told(world: World) -> None:
+    client = world.client()
+    wrong: Any = {"token": "t"}
+    with pytest.raises(TypeError, match="a token, a Session, a store or None, not from dict"):
+        client.with_session(wrong)
+    wrong = "token"
+    with pytest.raises(TypeError, match="expected a Session, not str; of a token alone it is"):
+        await client.auth.set_session(wrong)
 
 
 PICKLED = [

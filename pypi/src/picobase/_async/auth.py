@@ -369,6 +369,8 @@ class AsyncAuth:
             DecodeError: Its token is none.
             StorageError: It could not be kept.
         """
+        if not isinstance(session, Session):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"expected a Session, not {type(session).__name__}; of a token alone it is `Session.from_token(token)`")
         await self._native.set_session(session.token, session.record or None)
 
     async def sync_from_store(self) -> None:

@@ -174,6 +174,8 @@ class Client:
             return Client._of(self._native.with_session(source or "", None))
         if isinstance(source, Session):
             return Client._of(self._native.with_session(source.token, source.record or None))
+        if not hasattr(source, "load"):
+            raise TypeError(f"a session comes from a token, a Session, a store or None, not from {type(source).__name__}")
         return Client._of(self._native.with_store(source))
 
     @property

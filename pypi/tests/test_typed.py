@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -390,6 +391,36 @@ def test_parameters_reach_what_is_inside() -> None:
         read(Inherited[int], title="a", held=1)
     assert read(Dated, title="a", held="2027-01-02 03:04:05.006Z").held == WHEN
     assert read(StructOfBoxes, box={"title": "", "held": ""}).box.held is None
+
+
+NEW_FORM = """
+type Pair[A] = tuple[A, A]
+
+@dataclass
+class Base[K, V]:
+    key: K
+    values: dict[str, list[V]]
+    pair: Pair[V]
+
+@dataclass
+class Middle[X](Base[X, int]):
+    more: X | None = None
+
+@dataclass
+class Low(Middle[str]): ...
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="types have no parameters of this form")
+def test_parameters_in_their_new_form() -> None:
+    names: dict[str, Any] = {"dataclass": dataclass}
+    # Older versions cannot read it; and here its annotations are not text.
+    exec(compile(NEW_FORM, "new_form", "exec", dont_inherit=True), names)
+    made = read(names["Low"], key="a", values={"b": [1]}, pair=[1, 2], more="c")
+    assert (made.key, made.values, made.pair, made.more) == ("a", {"b": [1]}, (1, 2), "c")
+    for wrong, message in (({"key": 1}, "key: expected str"), ({"values": {"b": ["c"]}}, r"values.b\[0\]: expected int")):
+        with pytest.raises(DecodeError, match=message):
+            read(names["Low"], **({"key": "a", "values": {}, "pair": [1, 2]} | wrong))
 
 
 def shout(text: str) -> str:

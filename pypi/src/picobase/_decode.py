@@ -185,7 +185,7 @@ def _arguments_of_attrs(cls: Any, hints: dict[str, Any]) -> list[_Argument]:
         return Any if field.converter else hints.get(field.name, field.type or Any)
 
     return [
-        (field.name, field.alias or field.name, hint(field), field.default is NOTHING)
+        (field.name, getattr(field, "alias", None) or field.name.lstrip("_"), hint(field), field.default is NOTHING)
         for field in cls.__attrs_attrs__
         if field.init
     ]
@@ -443,6 +443,9 @@ def _bare(hint: Any) -> Any:
             hint = hint.__supertype__
         elif type(hint).__name__ == "TypeAliasType":
             hint = hint.__value__
+        elif type(typing.get_origin(hint)).__name__ == "TypeAliasType":
+            alias = typing.get_origin(hint)
+            hint = _given(alias.__value__, dict(zip(alias.__type_params__, typing.get_args(hint), strict=False)))
         else:
             return hint
 

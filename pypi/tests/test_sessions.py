@@ -195,7 +195,7 @@ async def test_what_a_visitors_client_can_begin_with(world: World) -> None:
         visitor = shared.with_session(source)
         assert visitor.auth.session is None
         assert (await visitor.collection("users").get_list()).total_items == 0
-    with pytest.raises(TypeError, match="load, save and clear"):
+    with pytest.raises(TypeError, match="a token, a Session, a store or None, not from int"):
         shared.with_session(5)
 
 

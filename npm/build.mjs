@@ -14,10 +14,11 @@ const modules = process.env.PICOBASE_WASM ?? join(root, "../target/wasm");
 const dist = join(root, "dist");
 const types = join(dist, "types");
 
-/** Finds the modules that are imported: beside the bundle, or within it (`?base64`). */
+/** Finds the modules that are imported: beside the bundle, or within it (`?base64`); and the script that has them, which stays one. */
 const wasm = {
   name: "wasm",
   setup({ onResolve }) {
+    onResolve({ filter: /^\.\/bytes\.js$/ }, ({ path, kind }) => (kind === "dynamic-import" ? { path, external: true } : null));
     onResolve({ filter: /\.wasm\?/ }, ({ path }) => {
       const [file, how] = basename(path).split("?");
       return how === "base64" ? { path: join(modules, file) } : { path: `./${basename(path)}`, external: true };
@@ -56,6 +57,7 @@ async function bundleAll() {
   await bundle("react-native", "esm");
   await bundle("node", "esm", { platform: "node" });
   await bundle("node", "cjs", { platform: "node", ...place });
+  await bundle("bytes", "esm", { minify: true, entryPoints: ["src/platforms/bytes.ts"] });
   await bundle("inline", "esm", { minify: true });
   await bundle("inline", "cjs", { minify: true });
 }

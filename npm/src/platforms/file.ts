@@ -3,4 +3,12 @@ import { readFileSync } from "node:fs";
 import type { ModuleName } from "../core/platform.js";
 import { place } from "./place.js";
 
-export const moduleFromFile = (name: ModuleName): WebAssembly.Module => new WebAssembly.Module(readFileSync(place(name)));
+export const moduleFromFile = (name: ModuleName): WebAssembly.Module | Promise<WebAssembly.Module> => {
+  try {
+    return new WebAssembly.Module(readFileSync(place(name)));
+  } catch {
+    // A bundler has left it behind (esbuild), or taken its URL for one that pages fetch (Next.js in server components). Scripts
+    // that are imported they all bring along.
+    return import("./bytes.js").then(({ compile }) => compile(name));
+  }
+};

@@ -341,6 +341,7 @@ async function program(env: Record<string, string>, url: string, body: string): 
     platform: "node",
     format: "esm",
     define: { SPLIT: "false" },
+    external: ["./bytes.js"],
     outfile: file,
   });
   const { stdout } = await promisify(execFile)(process.execPath, [file, url], { env: { ...process.env, ...env }, timeout: 60_000 });
@@ -435,6 +436,7 @@ it("reads the modules beside the entry, in both module systems", async () => {
       platform: "node",
       format,
       define: { SPLIT: "true" },
+      external: ["./bytes.js"],
       outfile: join(folder, name),
       ...more,
     });
@@ -442,4 +444,23 @@ it("reads the modules beside the entry, in both module systems", async () => {
     expect(stdout).toBe("true\ntrue\n");
   }
   expect((await readFile(join(folder, "core.wasm"))).length).toBe(8);
+});
+
+it("brings the modules along where a bundler leaves the files behind", async () => {
+  const elsewhere = await mkdtemp(join(folder, "bundled-"));
+  for (const [format, name, entry] of [["esm", "main.mjs", "node.js"], ["cjs", "main.cjs", "node.cjs"], ["esm", "deno.mjs", "deno.js"]] as const) {
+    await build({
+      stdin: {
+        // What is wrong with a URL the core says.
+        contents: `import { createClient } from "./dist/${entry}"; createClient("nowhere").collection("a").getFullList().catch((error) => console.log(error.message));`,
+        resolveDir: new URL("../..", import.meta.url).pathname,
+      },
+      bundle: true,
+      platform: "node",
+      format,
+      outfile: join(elsewhere, name),
+    });
+    const { stdout } = await promisify(execFile)(process.execPath, [join(elsewhere, name)]);
+    expect(stdout).toBe("the URL has no scheme\n");
+  }
 });

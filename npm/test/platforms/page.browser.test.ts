@@ -1,7 +1,10 @@
 /** What a page brings beside its transport. */
-import { afterEach, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { Form } from "../../src/core/platform.js";
 import { browser } from "../../src/platforms/browser.js";
 import { page } from "../../src/platforms/page.js";
+import { openProxy } from "../support/kit.js";
+import { ask } from "./support.js";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -63,7 +66,34 @@ it("compiles the module, whatever type the server gives it", async () => {
   }
   expect(asked).toEqual(["core.wasm", "realtime.wasm", "core.wasm", "realtime.wasm"]);
   vi.stubGlobal("fetch", async () => new Response("<html>", { status: 404 }));
-  await expect(browser.module("core")).rejects.toBeInstanceOf(WebAssembly.CompileError);
+  await expect(browser.module("core")).rejects.toThrow(/answers 404/);
+});
+
+describe("an upload that is watched", () => {
+  const request = (url: string) => {
+    const body = new Form("{}", [["attachments", "a.bin", "application/octet-stream", new Blob(["abc"])]]);
+    return ask(`${url}/api/collections/posts/records`, { headers: ["X-PicoBase-Key", "pk"], body, onProgress: () => {} });
+  };
+
+  it("is not sent where the server redirects: the key would go along", async () => {
+    const [here, there] = await Promise.all([openProxy(), openProxy()]);
+    try {
+      await here.faults({ path_prefix: "/api/", action: { type: "redirect", status: 307, location: `${there.url}/api/collections/posts/records` } });
+      expect((await page.transport()(request(here.url))).status).toBe(302);
+      expect(await there.requests()).toEqual([]);
+      const [asked, ...more] = await here.requests();
+      expect([asked!.path, asked!.headers["x-picobase-key"], more]).toEqual(["/api/health", undefined, []]);
+    } finally {
+      await Promise.all([here.close(), there.close()]);
+    }
+  });
+
+  it("asks for no field of the answer that browsers would complain about", async () => {
+    const asked = vi.spyOn(XMLHttpRequest.prototype, "getResponseHeader");
+    const answer = await page.transport()(request((await openProxy()).url));
+    expect([answer.header("retry-after"), answer.header("content-type")]).toEqual([null, "application/json"]);
+    expect(asked).not.toHaveBeenCalled();
+  });
 });
 
 it("runs in a worker, which has neither localStorage nor a document", async () => {

@@ -295,7 +295,7 @@ for (const [name, transport] of await transports()) {
         if (name == "page with a fetch of its own") return expect(told).toEqual([]);
         const [sent, total] = told.at(-1)!;
         expect(sent).toBe(total);
-        expect(total).toBe((await proxy.requests())[0]!.body_bytes);
+        expect(total).toBe((await proxy.requests(posts))[0]!.body_bytes);
         for (let i = 1; i < told.length; i++) expect(told[i]![0]).toBeGreaterThan(told[i - 1]![0]);
       }));
 

@@ -149,6 +149,24 @@ export function problem(kind: ErrorKind, message: string, fix: string, cause?: u
 }
 
 /**
+ * The caller wants no more of it.
+ *
+ * @internal
+ */
+export function cancelled(cause?: unknown): PicoBaseError {
+  return problem("Cancelled", "the call was cancelled", "Nothing: the caller cancelled.", cause);
+}
+
+/**
+ * It took longer than it may.
+ *
+ * @internal
+ */
+export function late(message = "the deadline passed"): PicoBaseError {
+  return problem("Timeout", message, "Try again, or give it more time: `timeout`, for transfers `transferIdleTimeout`.");
+}
+
+/**
  * Throws one.
  *
  * @internal

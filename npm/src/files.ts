@@ -2,46 +2,48 @@
 import type { Client } from "./client.js";
 import { split, type FileData } from "./body.js";
 import { type Download, Op } from "./core/ops.js";
-import { fail } from "./error.js";
+import { longest } from "./core/platform.js";
+import { cancelled, fail, late, type PicoBaseError, problem } from "./error.js";
+import { safely } from "./listeners.js";
 import { watcherOf } from "./options.js";
 import { Row } from "./rows.js";
 import type { CallOptions, Progress, RecordModel, WaitOptions, WriteOptions } from "./types.js";
 
 /** Whose file it is: a record, or what of it tells where it is. */
-export type FileOwner = { id?: string; collectionId?: string | null; collectionName?: string | null };
+export type FileOwner = { id?: string | undefined; collectionId?: string | null | undefined; collectionName?: string | null | undefined };
 
 /** How a file's URL is made. */
 export interface FileUrlOptions {
   /** The size of a thumb that the field has: `100x100`, `0x300`, `100x100t` … */
-  thumb?: string | null;
+  thumb?: string | null | undefined;
   /** Should the browser save it instead of showing it? */
-  download?: boolean | string | null;
+  download?: boolean | string | null | undefined;
   /** A token for protected files, see {@link Storage.getToken}. */
-  token?: string | null;
+  token?: string | null | undefined;
 }
 
 /** How a file is uploaded as a record of its own. */
 export interface UploadOptions extends WriteOptions {
   /** The field that takes the file; `file` by default. */
-  field?: string;
+  field?: string | undefined;
   /** The other fields of the record. */
-  data?: Record<string, any>;
+  data?: Record<string, any> | undefined;
   /** Its file name; by default that of the file itself. */
-  name?: string;
+  name?: string | undefined;
   /** Its content type; by default that of the file itself. */
-  type?: string;
+  type?: string | undefined;
 }
 
 /** How a file is downloaded. */
 export interface DownloadOptions extends CallOptions {
   /** The size of a thumb instead of the file itself. */
-  thumb?: string | null;
+  thumb?: string | null | undefined;
   /** Is the file protected? Then a token is fetched for it. */
-  protected?: boolean;
+  protected?: boolean | undefined;
   /** A token of your own for a protected file. */
-  token?: string | null;
+  token?: string | null | undefined;
   /** Called as the bytes come in. */
-  onProgress?: (progress: Progress) => void;
+  onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /** File URLs, uploads and downloads: `client.storage`, and under PocketBase's name `client.files`. */
@@ -97,8 +99,11 @@ export class Storage {
   }
 
   /**
-   * Downloads a file as a `Response`: read it with `blob()`, `arrayBuffer()` or piece by piece from `body`. Bytes that are
-   * missing at the end are an error. There is no time limit while bytes come; `signal` ends it, whatever has come.
+   * Downloads a file as a `Response`: read it with `blob()`, `arrayBuffer()` or piece by piece from `body`. It may take as long as
+   * bytes come; a `timeout` is for all of it, and `signal` ends it, whatever has come.
+   *
+   * Reading fails too: with kind `Network` where the download breaks off or bytes are missing, with `Timeout` where none came for
+   * the client's `transferIdleTimeout`. In Chromium only `body` says so; `blob()` and the like fail with a TypeError there.
    *
    * ```ts
    * const film = await (await client.storage.download(post, "film.mp4")).blob();
@@ -119,20 +124,65 @@ export async function download(
   { protected: isProtected, onProgress, ...options }: DownloadOptions = {},
 ): Promise<Response> {
   const args = [row, params.map((param) => param ?? ""), !!isProtected];
-  const { signal } = options;
+  const { timeout = client.options.timeout } = options;
+  const limit = timeout === 0 ? longest : (timeout ?? null);
+  const idle = limit != null && limit >= longest ? longest : (client.options.transferIdleTimeout ?? 30_000);
+  const end = performance.now() + (limit ?? longest);
   const { size, type, body } = await client.call<Download>(Op.Download, args, options);
   let done = 0;
-  const watched = () =>
-    new TransformStream<Uint8Array, Uint8Array>({
-      transform(piece, out) {
-        done += piece.length;
-        out.enqueue(piece);
-        onProgress?.({ done, total: size });
-      },
-    });
-  return new Response(onProgress || signal ? body.pipeThrough(watched(), signal ? { signal } : {}) : body, {
+  const came = (bytes: number) => safely(onProgress, { done: (done += bytes), total: size });
+  return new Response(guarded(body, came, idle, end, options.signal), {
     headers: { ...(type && { "content-type": type }), ...(size != null && { "content-length": `${size}` }) },
   });
+}
+
+/** A body whose failures are PicoBaseErrors: it breaks off, says nothing while somebody waits for more, is late, or was cancelled. */
+function guarded(
+  body: ReadableStream<Uint8Array>,
+  came: (bytes: number) => void,
+  idle: number,
+  end: number,
+  signal: AbortSignal | null | undefined,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  let out: ReadableStreamDefaultController<Uint8Array>;
+  let timer: any;
+  // A stream that is closed takes no error any more.
+  const leave = (error?: PicoBaseError) => {
+    out.error(error);
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
+    reader.cancel().catch(() => {});
+  };
+  const abort = () => leave(cancelled(signal!.reason));
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        out = controller;
+        signal?.addEventListener("abort", abort);
+        if (signal?.aborted) abort();
+      },
+      async pull() {
+        const wait = Math.min(idle, end - performance.now());
+        timer = setTimeout(() => leave(late(wait == idle ? "the download made no progress" : undefined)), wait);
+        try {
+          const { value } = await reader.read();
+          clearTimeout(timer);
+          if (value) {
+            out.enqueue(value);
+            came(value.length);
+          } else {
+            out.close();
+            leave();
+          }
+        } catch (cause) {
+          leave(problem("Network", "the download broke off", "Try again.", cause));
+        }
+      },
+      cancel: () => leave(),
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 /**

@@ -4,12 +4,12 @@
  *
  * The module is never entered while it runs: what it asks for is noted and done when it has returned.
  */
-import { type ErrorParts, PicoBaseError, problem, textOf } from "../error.js";
+import { cancelled, type ErrorParts, late, PicoBaseError, problem, textOf } from "../error.js";
 import { safely } from "../listeners.js";
 import type { ClientRef, Engine } from "./engine-api.js";
 import { Body, decode, Handles, isStream, json, next, read, Tagged, Tracked, writerTo } from "./frame.js";
 import { type ClientConfig, type Notice, Op, type Options } from "./ops.js";
-import { Form, type HttpRequest, type Platform, TransportFailure } from "./platform.js";
+import { Form, type HttpRequest, longest, type Platform, TransportFailure } from "./platform.js";
 
 interface Exports {
   memory: WebAssembly.Memory;
@@ -56,14 +56,10 @@ interface Stats {
   memory: number;
 }
 
-/** The longest delay that timers take. */
-const longest = 2 ** 31 - 1;
 /** How long is waited for the body of an error, and how often an upload that nobody can watch counts as being under way. */
 const patience = 5000;
 /** What the module wants to know of the head of an answer. */
 const heads = ["retry-after", "location", "content-length", "content-type"];
-
-const cancelled = (cause?: unknown) => problem("Cancelled", "the call was cancelled", "Nothing: the caller cancelled.", cause);
 
 /** The operations that know no timeout themselves. */
 const untimed = new Set<Op>([
@@ -473,8 +469,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
           const abort = () => end(cancelled(signal!.reason));
           if (signal?.aborted) return abort();
           signal?.addEventListener("abort", abort);
-          const late = () => end(problem("Timeout", "the deadline passed", "Try again, or give the call more time with `timeout`."));
-          if (timed) timer = setTimeout(late, timeout);
+          if (timed) timer = setTimeout(() => end(late()), timeout);
         }
         when(ref, (error) => {
           if (error) drop(id, error);

@@ -16,6 +16,9 @@ export interface HttpRequest {
 /** A file of a form, its name and its type as they are to be sent: the core has settled them. */
 export type FormFile = [field: string, filename: string, type: string, data: unknown];
 
+/** The longest delay that timers take, in milliseconds. */
+export const longest = 2 ** 31 - 1;
+
 /** A form: the part `@jsonPayload` first, then the files (contract B12). */
 export class Form {
   constructor(

@@ -358,15 +358,20 @@ export class Client<S = AnySchema> {
   async call<T>(op: Op, args: unknown[], options?: AnyOptions): Promise<T> {
     const given = options && optionsOf(options);
     const key = options?.requestKey;
-    if (!given || key == null) return this.engine.call(op, this.ref, args, given);
-    this.cancelRequest(key);
-    const mine = new AbortController();
-    this.#keys.set(key, mine);
-    given.signal = given.signal ? AbortSignal.any([given.signal, mine.signal]) : mine.signal;
+    let mine: AbortController | undefined;
+    if (given && key != null) {
+      this.cancelRequest(key);
+      this.#keys.set(key, (mine = new AbortController()));
+      given.signal = given.signal ? AbortSignal.any([given.signal, mine.signal]) : mine.signal;
+    }
     try {
       return await this.engine.call<T>(op, this.ref, args, given);
+    } catch (error) {
+      // It was made where answers come in; here engines know who waits for it: a line of the program's.
+      (Error as any).captureStackTrace?.(error);
+      throw error;
     } finally {
-      if (this.#keys.get(key) == mine) this.#keys.delete(key);
+      if (mine && this.#keys.get(key!) == mine) this.#keys.delete(key!);
     }
   }
 }

@@ -72,6 +72,19 @@ describe("answers that are none", () => {
     });
   }
 
+  it("shows the line of the program that waits for the call", async ({ world }) => {
+    const client = world.client();
+    const posts = client.collection("posts");
+    const calls = [
+      async function getsOne() { await posts.getOne("nothing"); },
+      async function deletes() { await posts.delete("nothing"); },
+      async function signsIn() { await client.auth.signIn("nobody@example.com", "wrong", { requestKey: "a" }); },
+      async function asksAService() { await client.collections.getOne("posts"); },
+      async function isCancelled() { await posts.getList(1, 1, { signal: AbortSignal.abort() }); },
+    ];
+    for (const call of calls) expect((await failure(call())).stack).toContain(call.name);
+  });
+
   it("a redirect names its target and is not followed", async ({ world }) => {
     const proxy = await world.proxy();
     await proxy.faults({ path_prefix: "/api/", action: { type: "redirect", status: 302, location: "http://127.0.0.1:9/elsewhere?token=s3cret" } });

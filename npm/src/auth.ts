@@ -23,32 +23,32 @@ function tab({ client }: RecordAuth): Storage | undefined {
 /** What a sign-in may be given. */
 export interface SignInOptions extends RecordOptions {
   /** The id of the sign-in whose second factor this is: `mfaId` of the error of kind `MfaRequired`. */
-  mfaId?: string | null;
+  mfaId?: string | null | undefined;
 }
 
 /** What a sign-in with a password may be given. */
 export interface PasswordOptions extends SignInOptions {
   /** Which field to look for the identity in, where several fit. */
-  identityField?: string | null;
+  identityField?: string | null | undefined;
 }
 
 /** What the way back from an OAuth2 provider may be given. */
 export interface OAuth2Options extends SignInOptions {
   /** Fields for the record, where this sign-in creates the user. */
-  createData?: Record<string, any> | null;
+  createData?: Record<string, any> | null | undefined;
 }
 
 /** How a sign-in through a provider's page goes. */
 export interface OAuthOptions extends OAuth2Options {
   /** What to ask the provider for, in place of what the server asks for. */
-  scopes?: string[];
+  scopes?: string[] | undefined;
   /**
    * Gets the address of the provider's page and shows it to the user. Without it a window is opened, which browsers allow in
    * the handler of a click.
    */
-  urlCallback?: (url: string) => unknown;
+  urlCallback?: ((url: string) => unknown) | undefined;
   /** How long to wait until the user is back, in milliseconds: 5 minutes by default, and at most, since then the server gives up. */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 /** How one may sign in to a collection. */
@@ -293,7 +293,7 @@ export class Auth<M = RecordModel> extends RecordAuth<M> {
    */
   finishOAuth2<T = M>(
     back: string | URL | { code: string; state: string },
-    { createData, mfaId, saved, ...rest }: OAuth2Options & { saved?: string } = {},
+    { createData, mfaId, saved, ...rest }: OAuth2Options & { saved?: string | undefined } = {},
   ): Promise<Session<T>> {
     const kept = tab(this);
     saved ??= kept?.getItem(begun) ?? undefined;

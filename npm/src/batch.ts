@@ -23,7 +23,7 @@ export interface Chunked {
 }
 
 /** What a write of a batch may be given. */
-export type BatchWriteOptions = Pick<RecordOptions, "expand" | "fields" | "headers"> & { query?: Parameters };
+export type BatchWriteOptions = Pick<RecordOptions, "expand" | "fields" | "headers"> & { query?: Parameters | undefined };
 
 /** A write that waits: operation, collection, id, body, options. */
 type Write = [op: "create" | "update" | "upsert" | "delete", collection: string, id: string | null, body: Body | null, options?: BatchWriteOptions];
@@ -70,7 +70,7 @@ export class Batch {
    * Sends them in chunks of the server's limit, or of `size`. Each chunk happens as a whole, all of them together do not:
    * the first that fails ends it. Kind `Validation` where `size` is no whole number above 0.
    */
-  async sendChunked({ size, ...options }: CallOptions & { size?: number } = {}): Promise<Chunked> {
+  async sendChunked({ size, ...options }: CallOptions & { size?: number | undefined } = {}): Promise<Chunked> {
     if (size != null && !(Number.isSafeInteger(size) && size > 0)) fail("Validation", "a chunk cannot have this size", "Pass a whole number above 0.");
     const [results, error] = await this.#send(size ?? 0, options);
     return { results: results.map(resultOf), error };

@@ -20,58 +20,64 @@ import type { CallOptions, RecordModel } from "./types.js";
 /** How a client is set up. All times in milliseconds. */
 export interface ClientOptions {
   /** How long a call may take, retries included; 30,000 by default, 0 for no limit. Set here it is as explicit as on the call. */
-  timeout?: number | null;
+  timeout?: number | null | undefined;
   /** How long calls wait for a sleeping instance; 60,000 by default. */
-  coldStartTimeout?: number | null;
+  coldStartTimeout?: number | null | undefined;
   /** How long an upload or a download may stand still. */
-  transferIdleTimeout?: number | null;
+  transferIdleTimeout?: number | null | undefined;
   /** How often a call is repeated at most. */
-  maxRetries?: number | null;
+  maxRetries?: number | null | undefined;
   /** The language of the server's messages: the header Accept-Language. */
-  acceptLanguage?: string | null;
+  acceptLanguage?: string | null | undefined;
   /** The collection that `client.auth` signs in to; `users` by default. */
-  authCollection?: string | null;
+  authCollection?: string | null | undefined;
   /** The server's version, `0.36.9` for example. Only servers before 0.39.9 need it: their filters have other escapes. */
-  serverVersion?: string | null;
+  serverVersion?: string | null | undefined;
   /** Where the session is kept; localStorage in browsers, memory elsewhere. */
-  store?: StoreOption;
+  store?: StoreOption | undefined;
   /** The key in localStorage; `pocketbase_auth` by default, as in PocketBase's SDK. */
-  storageKey?: string;
+  storageKey?: string | undefined;
   /** With these a service signs in by itself, when it first has to and when its session ends. Not for browsers. */
-  credentials?: { identity: string; password: string; collection?: string | null } | null;
+  credentials?: { identity: string; password: string; collection?: string | null | undefined } | null | undefined;
   /** When event streams are replaced, and how much is remembered. */
-  realtime?: RealtimeOptions | null;
+  realtime?: RealtimeOptions | null | undefined;
   /**
    * Called before each call; headers and query parameters that it returns are added. Synchronous. Where it throws, the call fails
    * with kind `Configuration` and is not sent.
    */
-  beforeSend?: ((call: SentCall) => { headers?: Record<string, string>; query?: Record<string, string | number | boolean | Date> } | void) | null;
+  beforeSend?:
+    | ((call: SentCall) => {
+        headers?: Record<string, string> | undefined;
+        query?: Record<string, string | number | boolean | Date> | undefined;
+      } | void)
+    | null
+    | undefined;
   /** Called when a call has ended, well or not. */
-  afterSend?: ((report: CallReport) => void) | null;
+  afterSend?: ((report: CallReport) => void) | null | undefined;
   /** Sends the requests in place of the platform's own transport. */
-  fetch?: typeof globalThis.fetch;
+  fetch?: typeof globalThis.fetch | undefined;
 }
 
 /** How realtime behaves. All times in milliseconds. */
 export interface RealtimeOptions {
   /** A stream that is silent for so long is replaced; 270,000 by default. */
-  liveness?: number | null;
+  liveness?: number | null | undefined;
   /** A stream is replaced at this age; 1,500,000 by default. */
-  maxAge?: number | null;
+  maxAge?: number | null | undefined;
   /** How long a stream that was replaced is heard; 500 by default. */
-  overlap?: number | null;
+  overlap?: number | null | undefined;
   /** How long the stream stays when nobody listens any more. */
-  linger?: number | null;
+  linger?: number | null | undefined;
   /** Is what was missed fetched after a gap? true by default. */
-  catchUp?: boolean | null;
+  catchUp?: boolean | null | undefined;
   /** How far behind the last event catching up begins; 10,000 by default. */
-  catchUpSkew?: number | null;
+  catchUpSkew?: number | null | undefined;
   /** Above so many missed records there is a `resync` in place of them. */
-  catchUpMax?: number | null;
+  catchUpMax?: number | null | undefined;
   /** Of how many records a topic remembers what was delivered. */
-  trackedMax?: number | null;
+  trackedMax?: number | null | undefined;
   /** How many events wait for a slow listener before the oldest are dropped. */
-  queueMax?: number | null;
+  queueMax?: number | null | undefined;
 }
 
 /** What `beforeSend` is told. */
@@ -108,13 +114,13 @@ export type InstanceState = "starting" | "ready" | "unreachable";
 /** How `send` calls a route. */
 export interface SendOptions extends CallOptions {
   /** GET by default. */
-  method?: string;
+  method?: string | undefined;
   /**
    * JSON, a FormData, URLSearchParams, a Blob, or other bytes. Text goes as it is, as JSON where no `Content-Type` says what it is.
    */
   body?: unknown;
   /** May the call be repeated when its answer is lost? GET and HEAD always may. */
-  safe?: boolean;
+  safe?: boolean | undefined;
 }
 
 /** Names of collections and what their records look like. */
@@ -242,7 +248,7 @@ export class Client<S = AnySchema> {
    * Sets another URL, for the whole family of clients. After the first call this ends streams, and where the origin is another
    * one the session too, unless `keepSession`.
    */
-  async setUrl(url: string, { keepSession = false }: { keepSession?: boolean } = {}): Promise<void> {
+  async setUrl(url: string, { keepSession = false }: { keepSession?: boolean | undefined } = {}): Promise<void> {
     const before = this.url;
     this.options.url = url;
     try {

@@ -62,7 +62,7 @@ export class Collection<M = RecordModel> extends RecordAuth<M> {
    * for await (const post of client.collection("posts").iterate()) console.log(post.title);
    * ```
    */
-  async *iterate<T = M>({ batch = null, ...options }: Omit<FullListOptions, "batch"> & { batch?: number | null } = {}): AsyncGenerator<T, void, undefined> {
+  async *iterate<T = M>({ batch = null, ...options }: Omit<FullListOptions, "batch"> & { batch?: number | null | undefined } = {}): AsyncGenerator<T, void, undefined> {
     const { client } = this;
     const { signal } = options;
     const walk = [await client.call<number>(Op.Walk, [this.name, batch], options)];

@@ -7,19 +7,19 @@ import { expiry, parseSession, type StoredSession } from "./token.js";
 /** The name and the attributes of session cookies. */
 export interface CookieOptions {
   /** `pb_auth` by default. */
-  name?: string;
+  name?: string | undefined;
   /** Below which path the cookie is sent; `/` by default. */
-  path?: string;
+  path?: string | undefined;
   /** The domain whose hosts get the cookie; by default only the host that sets it. */
-  domain?: string | null;
+  domain?: string | null | undefined;
   /** How long browsers keep it, in seconds; by default until the token expires. */
-  maxAge?: number | null;
+  maxAge?: number | null | undefined;
   /** Over HTTPS only? Yes by default; turn it off for development over plain HTTP. */
-  secure?: boolean;
+  secure?: boolean | undefined;
   /** Kept from the page's scripts? Yes by default; turn it off where a client in the page takes the session over. */
-  httpOnly?: boolean;
+  httpOnly?: boolean | undefined;
   /** When it is sent with requests that another site started; `lax` by default. `true` is `strict`, as in PocketBase's SDK. */
-  sameSite?: "strict" | "lax" | "none" | "Strict" | "Lax" | "None" | true;
+  sameSite?: "strict" | "lax" | "none" | "Strict" | "Lax" | "None" | true | undefined;
 }
 
 /** Where cookies stand: a `Cookie` header, a Request, Headers, or what Node's servers hand over. */

@@ -50,17 +50,17 @@ export type RealtimeEvent<T = RecordModel> = RecordEvent<T> | MessageEvent | Res
 /** How a topic is listened to. `filter`, `expand` and `fields` are for topics of records. */
 export interface SubscribeOptions extends Omit<RecordOptions, "requestKey"> {
   /** Which records' events to send. Of a record that no longer passes it the server says nothing; a live query does. */
-  filter?: string | null;
+  filter?: string | null | undefined;
   /** Ends the subscription; where the server has not acknowledged it yet it fails with kind `Cancelled`. */
-  signal?: AbortSignal | null;
+  signal?: AbortSignal | null | undefined;
   /** How many events may wait for a slow consumer before the oldest are dropped; 1,000 by default. */
-  queueMax?: number | null;
+  queueMax?: number | null | undefined;
   /** Something may be missing that could not be fetched, for this reason: list again what you show. */
-  onResync?: (reason: ResyncEvent["reason"]) => unknown;
+  onResync?: ((reason: ResyncEvent["reason"]) => unknown) | undefined;
   /** So many events were dropped: list again what you show. */
-  onLagged?: (missed: number) => unknown;
+  onLagged?: ((missed: number) => unknown) | undefined;
   /** The session has ended; it goes on when somebody has signed in or out. Where nothing can mend it, it is over. */
-  onError?: (error: PicoBaseError) => unknown;
+  onError?: ((error: PicoBaseError) => unknown) | undefined;
 }
 
 /** How the client stands with the server's event stream. `suspended`: the session has ended, or nobody looks at the page. */
@@ -241,18 +241,18 @@ function named([kind, ...values]: Event | LiveEvent): any {
 /** Which list a live query keeps. `timeout` is for the first snapshot, and for each call after it. */
 export interface LiveOptions extends Omit<CallOptions, "requestKey"> {
   /** Which records; put values in with `client.filter`. */
-  filter?: string | null;
+  filter?: string | null | undefined;
   /** The fields to sort by: `-created,id`. Without it the order is the server's. */
-  sort?: string | null;
+  sort?: string | null | undefined;
   /** How many records the list may have: 1 to 1,000, 500 by default. */
-  limit?: number | null;
-  expand?: string | null;
-  fields?: string | null;
+  limit?: number | null | undefined;
+  expand?: string | null | undefined;
+  fields?: string | null | undefined;
   /**
    * How often the whole list is asked for although nothing was heard, in milliseconds; by default as often as `realtime.liveness`
    * says. What changes without a write of its own (a rule, a related record, a view) is noticed then.
    */
-  recheckEvery?: number | null;
+  recheckEvery?: number | null | undefined;
 }
 
 /** One change of a live query's list. Indexes are those at the moment at which it is applied. */
@@ -296,7 +296,7 @@ export class LiveQuery<T = RecordModel> {
   readonly subscribe: (listener: () => unknown) => () => void = this.#listeners.add;
 
   /** The list as it is, then each change. It ends with the loop that reads it, or when the live query is closed. */
-  changes(options: { signal?: AbortSignal | null } = {}): AsyncGenerator<LiveChange<T>, void, undefined> {
+  changes(options: { signal?: AbortSignal | null | undefined } = {}): AsyncGenerator<LiveChange<T>, void, undefined> {
     // Who reads too slowly gets the list as it has become.
     const snapshot = (_?: number, queue: unknown[] = []) => {
       queue.length = 0;

@@ -87,7 +87,7 @@ export interface Logs {
   /** One entry. */
   getOne(id: string, options?: CallOptions): Promise<LogModel>;
   /** How many entries there are of each hour. */
-  getStats(options?: CallOptions & { filter?: string }): Promise<{ date: string; total: number }[]>;
+  getStats(options?: CallOptions & { filter?: string | undefined }): Promise<{ date: string; total: number }[]>;
   /** Deletes all entries (server 0.40 and newer). */
   truncate(options?: CallOptions): Promise<true>;
 }

@@ -47,15 +47,15 @@ export type Parameters = { readonly [name: string]: Value | undefined } | Iterab
 /** What every call may be given. */
 export interface CallOptions {
   /** How long the call may take, in milliseconds, waits and retries included; 0: without end. 30 s by default. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Cancels the call: it fails with kind `Cancelled`. */
-  signal?: AbortSignal | null;
+  signal?: AbortSignal | null | undefined;
   /** An earlier call of this key that is still under way is cancelled. Without a key nothing is ever cancelled by itself. */
-  requestKey?: string | null;
+  requestKey?: string | null | undefined;
   /** Headers beside those of the client; they win. */
-  headers?: { readonly [name: string]: string | null | undefined } | Iterable<readonly [string, string]>;
+  headers?: { readonly [name: string]: string | null | undefined } | Iterable<readonly [string, string]> | undefined;
   /** Query parameters of any name. */
-  query?: Parameters;
+  query?: Parameters | undefined;
 }
 
 /** What may be given where one call needs several requests, or none: nothing that would go with a request. */
@@ -64,33 +64,33 @@ export type WaitOptions = Pick<CallOptions, "signal" | "timeout" | "requestKey">
 /** What a call that answers records may be given. */
 export interface RecordOptions extends CallOptions {
   /** The relations to send along: `author,comments.author`. */
-  expand?: string | null;
+  expand?: string | null | undefined;
   /** The fields to send: `id,title,expand.author.name`; `*` for all. */
-  fields?: string | null;
+  fields?: string | null | undefined;
 }
 
 /** What a call that answers a list may be given. */
 export interface ListOptions extends RecordOptions {
   /** A filter; put values in with `client.filter`. */
-  filter?: string | null;
+  filter?: string | null | undefined;
   /** The fields to sort by: `-created,title`. */
-  sort?: string | null;
+  sort?: string | null | undefined;
   /** Leave the totals out? They cost the server a second query. */
-  skipTotal?: boolean | null;
+  skipTotal?: boolean | null | undefined;
 }
 
 /** What a call that answers a whole list may be given. */
 export interface FullListOptions extends ListOptions {
   /** How many records a request fetches. */
-  batch?: number;
+  batch?: number | undefined;
 }
 
 /** What a write may be given. */
 export interface WriteOptions extends RecordOptions {
   /** May the write be repeated when its answer is lost? A create then happens once all the same: the client makes the id. */
-  safeRetry?: boolean;
+  safeRetry?: boolean | undefined;
   /** Called as the files go out. */
-  onProgress?: (progress: Progress) => void;
+  onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /** What a collection of records answers: the fields of `M`, and what every record has. */

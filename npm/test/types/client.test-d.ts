@@ -129,6 +129,22 @@ export function errors(error: unknown): void {
   is<boolean>()(error.isAbort, true);
 }
 
+/** What is perhaps not there may be passed on, also with `exactOptionalPropertyTypes`. */
+export async function perhaps(client: Client, text?: string, time?: number, signal?: AbortSignal): Promise<void> {
+  const posts = client.collection<Post>("posts");
+  await posts.getList(1, 20, { filter: text, sort: text, expand: text, requestKey: text, timeout: time, signal, query: undefined });
+  await posts.getFullList({ batch: time, fields: text });
+  await posts.create({}, { safeRetry: undefined, onProgress: undefined });
+  await posts.subscribe("*", () => {}, { filter: text, signal, onResync: undefined, queueMax: time });
+  await posts.live({ filter: text, sort: text, limit: time, signal });
+  client.realtime.events("news", { signal });
+  client.storage.getUrl({ id: text, collectionId: text }, "a.png", { thumb: text, download: text, token: text });
+  await client.storage.download({ id: "r1" }, "a.png", { token: text, signal, onProgress: undefined });
+  await client.auth.signIn("a", "b", { mfaId: text });
+  await client.send("/api/x", { method: text, body: undefined });
+  createClient(text, text, { timeout: time, store: undefined, storageKey: text, fetch: undefined, realtime: { liveness: time } });
+}
+
 /** What is internal does not show. */
 export function hidden(client: Client): void {
   // @ts-expect-error: internal

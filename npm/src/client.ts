@@ -396,13 +396,13 @@ export interface SessionLike {
 export function open(
   platform: Platform,
   engine: Engine,
-  url: string | null | undefined,
+  url: string | URL | null | undefined,
   key: string | null | undefined,
   options: ClientOptions,
 ): Client<any> {
   const env = url == null ? (globalThis as any).process?.env : undefined;
   const { credentials, realtime, ...rest } = options;
-  const shared = { ...rest, url: url ?? env?.PICOBASE_URL ?? null };
+  const shared = { ...rest, url: url != null ? `${url}` : (env?.PICOBASE_URL ?? null) };
   const store = storeOf(options.store, platform, options.storageKey);
   const config = {
     ...shared,

@@ -14,7 +14,7 @@ import type { Platform } from "./core/platform.js";
  * const client = createClient("https://my-app.picobase.com", "pk_…", { timeout: 10_000 });
  * ```
  */
-export type CreateClient = <S = AnySchema>(url?: string | null, key?: string | null, options?: ClientOptions) => Client<S>;
+export type CreateClient = <S = AnySchema>(url?: string | URL | null, key?: string | null, options?: ClientOptions) => Client<S>;
 
 /** @internal */
 export function entry(platform: Platform): CreateClient {

@@ -125,8 +125,8 @@ export async function download(
 ): Promise<Response> {
   const args = [row, params.map((param) => param ?? ""), !!isProtected];
   const { timeout = client.options.timeout } = options;
-  const limit = timeout === 0 ? longest : (timeout ?? null);
-  const idle = limit != null && limit >= longest ? longest : (client.options.transferIdleTimeout ?? 30_000);
+  const limit = timeout === 0 ? longest : timeout;
+  const idle = limit! >= longest ? longest : (client.options.transferIdleTimeout ?? 30_000);
   const end = performance.now() + (limit ?? longest);
   const { size, type, body } = await client.call<Download>(Op.Download, args, options);
   let done = 0;
@@ -221,7 +221,7 @@ export function baseOf(url: string | null): string {
     fail(
       "Configuration",
       "the client has no valid URL",
-      "Write it like https://my-app.picobase.com or http://127.0.0.1:8090/base: a host, a port up to 65535, a path; no user, query, fragment or ..",
+      "Write it like https://my-app.picobase.com: no more than a host, a port and a path.",
     );
   }
   const start = `${scheme}://${host}`.toLowerCase();

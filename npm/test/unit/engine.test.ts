@@ -40,6 +40,12 @@ async function uncaught(work: () => Promise<unknown>): Promise<unknown[]> {
 }
 
 describe("values", () => {
+  it("what is no record is told in words of no language", async () => {
+    for (const body of ["text", [1], 5]) {
+      expect(await failure(on().posts.create(body as any))).toMatchObject({ kind: "Validation", fix: "Pass names with their values." });
+    }
+  });
+
   const circular: any = {};
   circular.self = circular;
   const secretive = new Proxy({}, { has: () => { throw new Error("has"); }, ownKeys: () => { throw new Error("keys"); } });

@@ -333,6 +333,7 @@ describe("the client", () => {
         key: "pk_env",
       });
       expect(fake().made[0]!.config).toMatchObject({ url: "https://h/base/", key: "pk_1" });
+      expect(fake({}, new URL("https://h/base") as any).made[0]!.config).toMatchObject({ url: "https://h/base", key: "pk_1" });
     } finally {
       delete process.env.PICOBASE_URL;
       delete process.env.PICOBASE_API_KEY;

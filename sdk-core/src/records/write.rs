@@ -44,7 +44,7 @@ impl<T: FromJson> Write<T> {
             Ok(_) => {
                 call.mistake = Some(
                     Error::validation("the body of a record is not a JSON object")
-                        .with_fix("Pass a struct, a map, or `serde_json::json!({…})`."),
+                        .with_fix("Pass names with their values."),
                 );
                 empty()
             }

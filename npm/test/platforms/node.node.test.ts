@@ -419,7 +419,7 @@ describe("proxies", () => {
   });
 });
 
-it("reads the modules beside the entry, in both module systems", async () => {
+it("reads the modules beside the entry, once, in both module systems", async () => {
   const wasm = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
   await writeFile(join(folder, "core.wasm"), wasm);
   await writeFile(join(folder, "realtime.wasm"), wasm);
@@ -429,7 +429,7 @@ it("reads the modules beside the entry, in both module systems", async () => {
   ] as const) {
     await build({
       stdin: {
-        contents: `import { node } from "./src/platforms/node.ts"; for (const name of ["core", "realtime"]) console.log(node().module(name) instanceof WebAssembly.Module);`,
+        contents: `import { node } from "./src/platforms/node.ts"; for (const name of ["core", "realtime"]) { const module = node().module(name); console.log(module instanceof WebAssembly.Module, node().module(name) === module); }`,
         resolveDir: new URL("../..", import.meta.url).pathname,
       },
       bundle: true,
@@ -441,7 +441,7 @@ it("reads the modules beside the entry, in both module systems", async () => {
       ...more,
     });
     const { stdout } = await promisify(execFile)(process.execPath, [join(folder, name)]);
-    expect(stdout).toBe("true\ntrue\n");
+    expect(stdout).toBe("true true\ntrue true\n");
   }
   expect((await readFile(join(folder, "core.wasm"))).length).toBe(8);
 });

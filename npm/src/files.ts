@@ -221,7 +221,7 @@ export function baseOf(url: string | null): string {
     fail(
       "Configuration",
       "the client has no valid URL",
-      "Write it like https://my-app.picobase.com: no more than a host, a port and a path.",
+      "Write it like https://my-app.picobase.com or http://127.0.0.1:8090/base: a host, a port up to 65535, a path; no user, query, fragment or ..",
     );
   }
   const start = `${scheme}://${host}`.toLowerCase();

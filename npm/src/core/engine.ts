@@ -468,6 +468,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
           };
           const abort = () => end(cancelled(signal!.reason));
           if (signal?.aborted) return abort();
+          if (signal) platform.heed?.(signal);
           signal?.addEventListener("abort", abort);
           if (timed) timer = setTimeout(() => end(late()), timeout);
         }

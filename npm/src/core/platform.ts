@@ -73,6 +73,8 @@ export interface Platform {
   blind?: boolean;
   /** Does it cost nothing to watch every upload? Where not, only those are whose caller wants to know. */
   watches?: boolean;
+  /** Many calls may listen to this signal, and that is no leak. */
+  heed?(signal: AbortSignal): void;
   /** Lets go of what the transport keeps. */
   close?(): void;
   /** Tells the client of the network and of the page; returns how to stop. */

@@ -9,6 +9,7 @@
  * A server may close a kept connection just as a request goes out on it. Node cannot tell whether that request was still
  * read, so it is `broken`, never `refused`.
  */
+import { setMaxListeners } from "node:events";
 import http, { type IncomingMessage } from "node:http";
 import https from "node:https";
 import { isIP, type Socket } from "node:net";
@@ -277,5 +278,17 @@ function fieldOf(fields: string[], name: string): string | null {
 /** The platform of Node for one client and its family. A fetch of the user's takes the place of node:http. */
 export function node(): Platform {
   const own = nodeTransport();
-  return { ...server, transport: (given) => (given ? server.transport(given) : own), module: moduleFromFile, watches: true, close: own.close };
+  return {
+    ...server,
+    transport: (given) => (given ? server.transport(given) : own),
+    module: moduleFromFile,
+    watches: true,
+    heed(signal) {
+      // Node warns from the eleventh listener on, as of a leak. Signals that are not its own (jsdom's) it refuses.
+      try {
+        setMaxListeners(0, signal);
+      } catch {}
+    },
+    close: own.close,
+  };
 }

@@ -266,6 +266,24 @@ describe("time", () => {
 });
 
 describe("ends", () => {
+  it("many calls may share a signal: Node does not warn of a leak", async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error) => void warnings.push(warning);
+    process.on("warning", warned);
+    const { client } = on();
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 30 }, () => client.send("/x", { signal })));
+    await sleep(5);
+    process.off("warning", warned);
+    expect(warnings).toEqual([]);
+  });
+
+  it("a signal need not be Node's own", async () => {
+    const own = new AbortController().signal;
+    const signal: any = { aborted: false, addEventListener: own.addEventListener.bind(own), removeEventListener: own.removeEventListener.bind(own) };
+    expect(await on().client.send("/x", { signal })).toEqual({});
+  });
+
   it("a download that is cancelled while it comes", async () => {
     const { client, script } = on((sent) => sent.stream(200));
     const stop = new AbortController();

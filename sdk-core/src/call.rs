@@ -36,6 +36,9 @@ use crate::{
     url::{Query, digits, fill_path, has, quoted, redact, split_at_text},
 };
 
+/// How long the last answer of a sleeping instance may take at least; less where the whole wait is short.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
 /// How much of an error's body is read.
 const ERROR_BODY_MAX: usize = 1024 * 1024;
 
@@ -308,7 +311,7 @@ impl Run<'_> {
                 None => {
                     // Time spent here does not count against the default deadline.
                     self.clock.pause();
-                    let wait = wait_at_gate(client, self.ticket, self.call.body.repeatable());
+                    let wait = wait_at_gate(client, self.ticket, self.call.body.repeatable(), self.clock.last_probe());
                     let waited = within(runtime, Some(self.clock.wait_limit()), wait).await;
                     let pass = waited.ok_or_else(|| self.out_of_time())?;
                     if matches!(pass, Pass::Open { .. }) {
@@ -548,8 +551,9 @@ impl Run<'_> {
     }
 }
 
-/// Waits until the gate is open, or until it is this call's turn to ask and the delay is over.
-async fn wait_at_gate(client: &Client, ticket: u64, can_probe: bool) -> Pass {
+/// Waits until the gate is open, or until it is this call's turn to ask and the delay is over. `last` is when it asks at
+/// the latest.
+async fn wait_at_gate(client: &Client, ticket: u64, can_probe: bool, last: Duration) -> Pass {
     let (gate, runtime) = (&client.shared.gate, &client.shared.runtime);
     let mut place = gate.pass(ticket, can_probe);
     let mut turn: Option<Probe> = None;
@@ -576,7 +580,7 @@ async fn wait_at_gate(client: &Client, ticket: u64, can_probe: bool) -> Pass {
                 let now = runtime.uptime();
                 let (step, time) = match &turn {
                     None => gate.patience(now),
-                    Some(probe) => (0, probe.at().saturating_sub(now)),
+                    Some(probe) => (0, probe.at(last).saturating_sub(now)),
                 };
                 (step, runtime.sleep(time))
             });
@@ -936,6 +940,13 @@ impl Clock {
     fn wait_limit(&self) -> Duration {
         let explicit = self.attempt_limit().filter(|_| self.explicit);
         self.cold_start_left().min(explicit.unwrap_or(Duration::MAX))
+    }
+
+    /// When a sleeping instance is asked for the last time: just before this call stops waiting for it.
+    fn last_probe(&self) -> Duration {
+        let explicit = self.limit.filter(|_| self.explicit).unwrap_or(Duration::MAX);
+        let answer = (self.cold_start.min(explicit) / 8).min(LAST_ANSWER);
+        self.now().saturating_add(self.wait_limit()).saturating_sub(answer)
     }
 
     /// What is left for the probe's request: both limits hold, but one that is just over still gets an answer.

@@ -69,6 +69,8 @@ struct State {
 
 struct Closed {
     failures: u32,
+    /// When it was last found asleep.
+    asked: Duration,
     next_try: Duration,
     turn: Option<Turn>,
     /// Counts what happened: where it stands still for too long, a call is silent.
@@ -148,7 +150,8 @@ impl Gate {
             s.next_turn += 1;
             let id = s.next_turn;
             closed.turn = Some(Turn { id, asks_until: None, waker: None });
-            Poll::Ready(Pass::Probe(Probe { gate: self.clone(), id, epoch, at: closed.next_try, settled: false }))
+            let (asked, at) = (closed.asked, closed.next_try);
+            Poll::Ready(Pass::Probe(Probe { gate: self.clone(), id, epoch, asked, at, settled: false }))
         })
     }
 
@@ -185,7 +188,7 @@ impl Gate {
             }
             s.epoch += 1;
             let next_try = now.saturating_add(delay(retry_after, 0, random));
-            s.closed = Some(Closed { failures: 1, next_try, turn: None, step: 0, waiting: Vec::new() });
+            s.closed = Some(Closed { failures: 1, asked: now, next_try, turn: None, step: 0, waiting: Vec::new() });
             s.tell(InstanceState::Starting)
         });
         self.announce(news);
@@ -246,6 +249,7 @@ impl Gate {
             closed.turn.take_if(|turn| turn.id == id)?;
             closed.step += 1;
             if let Some((now, retry_after, random)) = failed {
+                closed.asked = now;
                 closed.next_try = now.saturating_add(delay(retry_after, closed.failures, random));
                 closed.failures = closed.failures.saturating_add(1);
             }
@@ -326,14 +330,16 @@ pub(crate) struct Probe {
     gate: Arc<Gate>,
     id: u64,
     epoch: u64,
+    asked: Duration,
     at: Duration,
     settled: bool,
 }
 
 impl Probe {
-    /// When to ask, on the runtime's `uptime` clock.
-    pub(crate) fn at(&self) -> Duration {
-        self.at
+    /// When to ask, on the runtime's `uptime` clock. After `last` the caller has no time for an answer any more, so it
+    /// asks then at the latest: not to have asked since the answer of before would be to give up too early.
+    pub(crate) fn at(&self, last: Duration) -> Duration {
+        if self.asked < last { self.at.min(last) } else { self.at }
     }
 
     /// Completes when there is nothing to ask any more: the gate was opened, or another call took the turn.

@@ -112,7 +112,9 @@ impl Scene {
     async fn begin(&mut self, wait: Wait) {
         let respond = |status: u16, after: u64| json!({"type": "respond", "status": status, "headers": {"Retry-After": after.to_string()}});
         let rules = match wait {
-            Gate | Probe => json!([{"times": 1, "action": respond(503, 20)}]),
+            Gate => json!([{"times": 1, "action": respond(503, 20)}]),
+            // It asks a last time before its deadline.
+            Probe => json!([{"action": respond(503, 20)}]),
             Throttled => json!([{"times": 1, "action": respond(429, 20)}]),
             Backoff => json!([{"times": 6, "action": {"type": "reset"}}]),
             Head => json!([{"action": {"type": "stall"}}]),

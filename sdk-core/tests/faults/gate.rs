@@ -1,6 +1,12 @@
 //! B7: instances that sleep.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use futures_util::future::join_all;
 use picobase::{
@@ -9,6 +15,7 @@ use picobase::{
     auth::{Session, Store},
     files::FileSource,
     runtime::BoxFuture,
+    transport::{Headers, MemoryTransport, Response},
 };
 use picobase_testkit::{LoggedRequest, Proxy};
 use serde_json::{Value, json};
@@ -231,11 +238,58 @@ async fn a_long_retry_after_does_not_lock_a_client_out() {
     within(20, async {
         let proxy = proxy().await;
         let (client, _) = watched(&proxy.url, |b| b.cold_start_timeout(ms(1000)));
-        proxy.faults(json!([{"times": 1, "action": {"type": "respond", "status": 503, "headers": {"Retry-After": "86400"}}}])).await;
+        proxy.faults(json!([{"times": 2, "action": {"type": "respond", "status": 503, "headers": {"Retry-After": "86400"}}}])).await;
         let error = client.collection("posts").get_list(1, 1).await.unwrap_err();
         assert_eq!(error.retry_after(), Some(Duration::from_secs(86_400)));
         // The instance came back meanwhile; nobody waits a day to find out.
         client.collection("posts").get_list(1, 1).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_is_asked_once_more_before_a_call_gives_up() {
+    // One that waits as long as the client says, and one that has a deadline of its own.
+    within(30, join_all([None, Some(ms(8000))].map(asked_once_more))).await;
+}
+
+async fn asked_once_more(own: Option<Duration>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let transport = MemoryTransport::new(move |_| {
+        let mut headers = Headers::new();
+        headers.set("Retry-After", "60");
+        let page = json!({"page": 1, "perPage": 1, "totalItems": 0, "totalPages": 0, "items": []});
+        let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+        let response = Response::new(if first { 503 } else { 200 }, headers, page.to_string());
+        async { Ok(response) }
+    });
+    let limit = own.map_or(ms(8000), |_| ms(60_000));
+    let (client, states) = watched("http://memory", |b| b.transport(transport).cold_start_timeout(limit));
+    let list = client.collection("posts").get_list(1, 1);
+    let (result, took) = timed(if let Some(own) = own { list.timeout(own) } else { list }).await;
+    result.unwrap();
+    assert!(took >= ms(6900), "{took:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(states.all(), [Starting, Ready]);
+}
+
+#[tokio::test]
+async fn many_that_give_up_ask_once_for_all() {
+    within(20, async {
+        let proxy = proxy().await;
+        let (client, _) = watched(&proxy.url, |b| b.cold_start_timeout(ms(4000)));
+        behind_a_closed_gate(&proxy, &client, 200, "60").await;
+        let action = json!({"type": "respond", "status": 503, "headers": {"Retry-After": "60"}});
+        proxy.faults(json!([{"action": action}])).await;
+        proxy.clear_requests().await;
+        let posts = client.collection("posts");
+        let (results, took) = timed(join_all((0..30).map(|_| posts.get_list(1, 1).into_future()))).await;
+        assert!(took >= ms(3950), "{took:?}");
+        for error in results.into_iter().map(Result::unwrap_err) {
+            assert_eq!(error.kind(), ErrorKind::InstanceUnavailable);
+        }
+        assert_eq!(proxy.requests().await.len(), 1);
     })
     .await;
 }

@@ -203,7 +203,8 @@ impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error(Arc::new(Inner {
             kind,
-            status: 0,
+            // What is not found is that whether the server was asked or not.
+            status: if kind == ErrorKind::NotFound { 404 } else { 0 },
             code: None,
             message: message.into(),
             fields: Vec::new(),
@@ -345,11 +346,13 @@ impl Error {
         self.0.kind
     }
 
-    /// The HTTP status of the answer; 0 where there was none.
+    /// The HTTP status of the answer; 0 where there was none. It is 404 for all that is not found, also where nothing was
+    /// asked.
     ///
     /// ```
     /// # use picobase::{Error, ErrorKind};
     /// assert_eq!(Error::new(ErrorKind::Network, "down").status(), 0);
+    /// assert_eq!(Error::new(ErrorKind::NotFound, "no id").status(), 404);
     /// ```
     pub fn status(&self) -> u16 {
         self.0.status
@@ -484,7 +487,8 @@ impl fmt::Display for Error {
             write!(f, "; {name}: {}", field.message)?;
         }
         match (self.0.status, &self.0.url) {
-            (0, None) => Ok(()),
+            // 404 is also what was never asked for.
+            (0 | 404, None) => Ok(()),
             (0, Some(url)) => write!(f, " ({url})"),
             (status, None) => write!(f, " (HTTP {status})"),
             (status, Some(url)) => write!(f, " (HTTP {status}, {url})"),

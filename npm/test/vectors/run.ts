@@ -6,7 +6,7 @@ export interface Case {
   name: string;
   in: any;
   out?: any;
-  error?: { kind: string; mentions?: string[]; not_mentions?: string[]; fix?: boolean };
+  error?: { kind: string; status?: number; mentions?: string[]; not_mentions?: string[]; fix?: boolean };
   needs?: string[];
 }
 
@@ -79,6 +79,7 @@ async function mistake(one: Case, run: Run): Promise<string | Skipped | undefine
 function wrongError(wanted: NonNullable<Case["error"]>, error: PicoBaseError): string {
   const wrong: string[] = [];
   if (error.kind !== wanted.kind) wrong.push(`other kind ${error.kind}`);
+  if (error.status !== (wanted.status ?? (wanted.kind === "NotFound" ? 404 : 0))) wrong.push(`status ${error.status}`);
   const said = `${error.message} ${error.fix}`.toLowerCase();
   for (const mention of wanted.mentions ?? []) if (!said.includes(mention.toLowerCase())) wrong.push(`does not mention ${JSON.stringify(mention)}`);
   const shown = `${error} ${error.message} ${error.fix} ${error.url} ${error.stack} ${JSON.stringify(error)} ${Object.values(error)}`;

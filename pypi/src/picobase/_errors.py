@@ -56,7 +56,8 @@ class PicoBaseError(Exception):
     Attributes:
         kind: What went wrong, by the same name in every language: `NotFound`, `Timeout` … More may come.
         message: What happened, in a sentence: the server's where it gave one.
-        status: The HTTP status of the answer; 0 where there was none.
+        status: The HTTP status of the answer; 0 where there was none. It is 404 for all that is not found, also where
+            nothing was asked.
         code: The gateway's machine-readable code, `invalid_api_key` for example.
         fields: The refused fields by name.
         fix: What to do about it, in a sentence for the developer.
@@ -103,7 +104,7 @@ class PicoBaseError(Exception):
         super().__init__(message)
         self.kind = kind or _KINDS.get(type(self), "Server")
         self.message = message
-        self.status = status
+        self.status = status or (404 if self.kind == "NotFound" else 0)
         self.code = code
         self.fields = fields or {}
         self.fix = fix

@@ -50,6 +50,8 @@ def _wrong_result(wanted: dict[str, Any], came: Any) -> str:
 
 def _wrong_error(wanted: dict[str, Any], error: PicoBaseError) -> str:
     wrong = [] if error.kind == wanted["kind"] else [f"of kind {error.kind}"]
+    if error.status != wanted.get("status", 404 if wanted["kind"] == "NotFound" else 0):
+        wrong.append(f"status {error.status}")
     said = f"{error.message} {error.fix}".lower()
     wrong += [f"does not mention {text!r}" for text in wanted.get("mentions", []) if text.lower() not in said]
     shown = " ".join([str(error), repr(error), repr(vars(error)), error.url or "", error.body or ""])

@@ -781,9 +781,9 @@ fn is_refreshable(session: &Session) -> bool {
     session.claims().is_some_and(|claims| claims.refreshable)
 }
 
-/// Only these answers say that a session is over; anything else says that the server could not tell.
+/// Only these answers say that a session is over; anything else says that the server could not tell, or was not asked.
 fn ends_session(error: &Error) -> bool {
-    matches!(error.status(), 401 | 403 | 404) && error.kind() != ErrorKind::InvalidApiKey
+    error.attempts() > 0 && matches!(error.status(), 401 | 403 | 404) && error.kind() != ErrorKind::InvalidApiKey
 }
 
 /// What calls and listeners are told when the session has ended without a sign-out.

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Runs one case: its `in`, and its `out` for topics that compare in ways of their own.
 type Run = fn(&Value, &Value) -> Result<Value, Error>;
@@ -146,6 +146,10 @@ fn wrong_error(wanted: &Value, error: &Error) -> String {
         wrong.push("other kind".to_string());
     }
     let said = format!("{} {}", error.message(), error.fix()).to_ascii_lowercase();
+    let status = if error.kind() == ErrorKind::NotFound { 404 } else { 0 };
+    if u64::from(error.status()) != wanted["status"].as_u64().unwrap_or(status) {
+        wrong.push(format!("status {}", error.status()));
+    }
     for mention in texts(&wanted["mentions"]) {
         if !said.contains(&mention.to_ascii_lowercase()) {
             wrong.push(format!("does not mention {mention:?}"));

@@ -148,7 +148,8 @@ async fn send_goes_nowhere_else() {
             let error = client.send::<Value>(method, path).await.unwrap_err();
             let kind = error.kind();
             assert!(matches!(kind, ErrorKind::Configuration | ErrorKind::NotFound), "{path:?}: {error}");
-            assert_eq!((error.attempts(), error.status()), (0, 0), "{path:?}");
+            let status = if kind == ErrorKind::NotFound { 404 } else { 0 };
+            assert_eq!((error.attempts(), error.status()), (0, status), "{path:?}");
             assert!(!error.fix().is_empty());
         }
     }

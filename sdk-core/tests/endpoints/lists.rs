@@ -64,7 +64,7 @@ async fn the_first_of_a_list() {
         let posts = client.collection("posts");
         assert_eq!(posts.get_first_list_item(&filter).await.unwrap().id(), made.id());
         let none = posts.get_first_list_item(&format!("{filter} && n = 1")).await.unwrap_err();
-        assert_eq!((none.kind(), none.status()), (ErrorKind::NotFound, 0));
+        assert_eq!((none.kind(), none.status()), (ErrorKind::NotFound, 404));
         assert!(proxy.requests().await.iter().any(|r| r.query.contains("perPage=1") && r.query.contains("skipTotal=")));
     })
     .await;

@@ -59,18 +59,26 @@ async def test_calls_are_told_with_their_attributes(world: World, heard: Heard) 
 
 
 async def test_levels_are_those_of_logging(world: World, heard: Heard) -> None:
-    client = world.client()
+    proxy = world.proxy()
+    client = world.client(proxy.url)
     logger = logging.getLogger("picobase")
     logger.setLevel(logging.WARNING)
     await client.collection("posts").get_list(1, 1)
+    # What the caller handles is no warning.
+    await failure(client.collection("posts").get_one("missing"), "NotFound")
     assert heard.lines == []
-    await failure(client.collection("posts").get_one("missing"), "NotFound")
+    proxy.respond(500, path_prefix="/api/")
+    await failure(client.collection("posts").get_one("missing"), "Server")
     (line,) = heard.lines
-    assert line.startswith("WARNING GET /api/collections/{c}/records/{id}: call failed (status=404, attempts=1")
-    assert heard.records[0].kind == "NotFound"
+    assert line.startswith("WARNING GET /api/collections/{c}/records/{id}: call failed (status=500, attempts=1")
+    assert heard.records[0].kind == "Server"
     logger.setLevel(logging.ERROR)
-    await failure(client.collection("posts").get_one("missing"), "NotFound")
+    proxy.respond(500, path_prefix="/api/")
+    await failure(client.collection("posts").get_one("missing"), "Server")
     assert len(heard.lines) == 1
+    logger.setLevel(logging.DEBUG)
+    await failure(client.collection("posts").get_one("missing"), "NotFound")
+    assert heard.lines[-1].startswith("DEBUG GET /api/collections/{c}/records/{id}: call failed (status=404, attempts=1")
 
 
 async def test_secrets_are_not_told(world: World, heard: Heard) -> None:
@@ -124,10 +132,10 @@ def test_nothing_is_printed_and_logging_is_not_imported(world: World) -> None:
 def test_nothing_is_printed_where_logging_is_not_set_up(world: World) -> None:
     done = run(
         "import logging, sys, picobase\n"
-        "client = picobase.Client(sys.argv[1])\n"
+        "client = picobase.Client(sys.argv[1], cold_start_timeout=0.1)\n"
         "try: client.collection('posts').get_one('missing')\n"
-        "except picobase.NotFoundError: pass\n",
-        world.kit.url,
+        "except picobase.InstanceUnavailableError: pass\n",
+        "http://127.0.0.1:9",
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -1024,24 +1024,25 @@ impl<'a> Report<'a> {
             return;
         }
         report.elapsed = self.client.shared.runtime.uptime().saturating_sub(self.started);
-        match &report.error {
-            None => debug!(
-                parent: &self.span,
-                endpoint = report.endpoint,
-                status = report.status,
-                attempts = report.attempts,
-                elapsed_ms = millis(report.elapsed),
-                "call done"
-            ),
-            Some(error) => warn!(
-                parent: &self.span,
-                endpoint = report.endpoint,
-                status = report.status,
-                attempts = report.attempts,
-                elapsed_ms = millis(report.elapsed),
-                kind = error.kind().as_str(),
-                "call failed"
-            ),
+        let kind = report.error.as_ref().map(Error::kind);
+        // The level of an event cannot be chosen when it happens.
+        macro_rules! tell {
+            ($level:ident, $what:literal $(, $kind:ident)?) => {
+                $level!(
+                    parent: &self.span,
+                    endpoint = report.endpoint,
+                    status = report.status,
+                    attempts = report.attempts,
+                    elapsed_ms = millis(report.elapsed),
+                    $(kind = $kind.as_str(),)?
+                    $what
+                )
+            };
+        }
+        match kind {
+            None => tell!(debug, "call done"),
+            Some(kind) if kind.is_expected() => tell!(debug, "call failed", kind),
+            Some(kind) => tell!(warn, "call failed", kind),
         }
         for hook in &self.client.shared.after {
             hook(&report);

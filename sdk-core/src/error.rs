@@ -100,6 +100,12 @@ impl ErrorKind {
         early.into_iter().chain(late).find(|kind| kind.as_str() == name)
     }
 
+    /// Is it the caller's to handle, in the ordinary course of things? All else hints at trouble.
+    pub(crate) fn is_expected(self) -> bool {
+        use ErrorKind::*;
+        matches!(self, NotFound | Validation | Conflict | Unauthorized | Forbidden | MfaRequired | Cancelled)
+    }
+
     /// What to do where the place of the error knows nothing better.
     fn fix(self) -> &'static str {
         match self {

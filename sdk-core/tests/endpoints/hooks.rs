@@ -16,7 +16,7 @@ use picobase::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{builder, client, kit, new_user, within};
+use crate::common::{builder, client, kit, new_user, shown::Shown, within};
 
 /// A client that gathers the reports of its calls.
 fn reporting(url: &str) -> (Client, Arc<Mutex<Vec<CallReport>>>) {
@@ -86,6 +86,27 @@ async fn after_a_call_there_is_a_report() {
             first.url.ends_with("/records?page=1&perPage=1") && first.elapsed > Duration::ZERO && first.error.is_none()
         );
         assert_eq!((reports[1].status, reports[1].error.as_ref().unwrap().kind()), (404, ErrorKind::NotFound));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_warns_of_trouble_alone() {
+    within(60, async {
+        let proxy = kit().proxy().await;
+        let posts = builder(&proxy.url).max_retries(0).build().unwrap().collection("posts");
+        for (status, level) in [(400, "DEBUG"), (401, "DEBUG"), (403, "DEBUG"), (404, "DEBUG"), (409, "DEBUG")]
+            .into_iter()
+            .chain([(429, " WARN"), (500, " WARN"), (302, " WARN")])
+        {
+            let shown = Shown::default();
+            let _guard = shown.listen();
+            proxy.faults(json!([{"action": {"type": "respond", "status": status}}])).await;
+            posts.get_list(1, 1).await.unwrap_err();
+            let said = shown.text();
+            let line = said.lines().find(|line| line.contains("call failed")).unwrap();
+            assert!(line.contains(level) && line.contains(&format!("status={status}")), "{line}");
+        }
     })
     .await;
 }

@@ -639,11 +639,27 @@ impl Sent {
         let answer = match self {
             Sent::Answer(answer) => answer,
             Sent::Response(response) => Answer::new(response.status, Payload::Stream(response)),
-            Sent::Error(error, _) => return Err(run.describe(error)),
+            Sent::Error(error, _) => return Err(run.describe(advised(error, run.call.endpoint))),
             Sent::Failed(error) => return Err(run.describe(asleep_kind(error))),
         };
         Ok(Answer { url: core::mem::take(&mut run.url), attempts: run.attempts, ..answer })
     }
+}
+
+/// What to do where the endpoint knows it better than the kind. The gateway's refusals are about something else.
+pub(crate) fn advised(error: Error, endpoint: &Endpoint) -> Error {
+    let rows = [endpoints::AUTH_PASSWORD.number, endpoints::AUTH_OTP.number, endpoints::AUTH_OAUTH2.number];
+    let has_credentials = rows.contains(&endpoint.number);
+    let fix = match error.kind() {
+        ErrorKind::Validation if has_credentials && error.fields().is_empty() => {
+            "Check the credentials, unless the message says something else: they are wrong, or not valid any more."
+        }
+        ErrorKind::Forbidden if endpoint.caller == Caller::Anyone && error.code().is_none() => {
+            "Allow this way to sign in in the collection's options, or this user in its auth rule."
+        }
+        _ => return error,
+    };
+    error.with_fix(fix)
 }
 
 /// A refused connection is a sleeping instance, also for a call that could not wait for it.

@@ -120,7 +120,9 @@ impl ErrorKind {
             ErrorKind::Forbidden => "Sign in as someone who may do this, or change the collection's API rules.",
             ErrorKind::NotFound => "Check the id and the name; a record that the rules hide is not found either.",
             ErrorKind::Conflict => "Use another value, or update the record that has it already.",
-            ErrorKind::MfaRequired => "Sign in with a second factor, and pass the MFA id of this error with it.",
+            ErrorKind::MfaRequired => {
+                "Sign in in another way as well, with a one-time password for example, and pass this error's MFA id along."
+            }
             ErrorKind::RateLimited => "Wait as long as this error says, and send fewer requests.",
             ErrorKind::InstanceUnavailable => {
                 "Try again in a moment, or wait longer for cold starts; check the instance in the dashboard."
@@ -279,7 +281,10 @@ impl Error {
         let mfa_id = said.mfa_id.filter(|_| kind == ErrorKind::MfaRequired);
         let message = match said.message {
             Some(message) if !message.is_empty() => message,
-            _ => ["the server answered HTTP ", &digits(status.into())].concat(),
+            _ => {
+                let what = if mfa_id.is_some() { "a second factor is needed:" } else { "the server answered" };
+                [what, " HTTP ", &digits(status.into())].concat()
+            }
         };
         let error = Error::new(kind, message).edit(|inner| {
             inner.status = said.status.unwrap_or(status);
@@ -295,7 +300,10 @@ impl Error {
             };
         });
         if kind == ErrorKind::Validation && error.fields().is_empty() {
-            return error.with_fix("Correct the request; the message says what the server did not accept.");
+            return error.with_fix(
+                "Do what the message says; where it says nothing, check filter, sort and the names of fields, and look for a \
+                 hook that failed in the server's logs.",
+            );
         }
         error
     }

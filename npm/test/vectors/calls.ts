@@ -148,6 +148,7 @@ function shown(error: PicoBaseError, wanted: any, url: string | null, call: URL)
     item: error.item,
     url: wanted.url && new URL(wanted.url).pathname === call.pathname ? url : wanted.url,
     has_fix: error.fix !== "",
+    fix_mentions: mentioned(error.fix, wanted.fix_mentions),
     body_excerpt_mentions: mentioned(body, wanted.body_excerpt_mentions),
     body_excerpt_max: length <= most ? wanted.body_excerpt_max : length,
   };

@@ -142,6 +142,7 @@ def _shown(error: PicoBaseError, wanted: Any, called: str, server: Server) -> An
         "item": error.item,
         "url": url,
         "has_fix": error.fix != "",
+        "fix_mentions": [text for text in wanted.get("fix_mentions", []) if text in error.fix],
         "body_excerpt_mentions": [text for text in wanted.get("body_excerpt_mentions", []) if text in body],
         "body_excerpt_max": max(len(body), most),
     }

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use super::{sessions::FakeRuntime, text, texts};
 use crate::{
     auth::{Session, token::Claims},
-    call::{Sent, check_headers, exchange},
+    call::{Sent, advised, check_headers, exchange},
     client::Client,
-    endpoints::Caller,
+    endpoints::{self, Caller},
     error::Error,
     files::Source,
     json::Json,
@@ -118,7 +118,10 @@ pub(super) fn errors(given: &Value, wanted: &Value) -> Result<Value, Error> {
     let (status, now) = (given["status"].as_u64().unwrap().try_into().unwrap(), given["now"].as_u64().unwrap_or(0));
     let result =
         match answered(status, headers, &body, now, Method::named(text(call, "method")).unwrap(), text(call, "url")) {
-            Sent::Error(error, _) => Err(error),
+            Sent::Error(error, _) => {
+                let signs_in = text(given, "endpoint") == "auth";
+                Err(advised(error, if signs_in { &endpoints::AUTH_PASSWORD } else { &endpoints::RECORDS_LIST }))
+            }
             Sent::Answer(answer) => match text(given, "endpoint") {
                 "json" => answer.decode::<Value>().map(|_| ()),
                 "batch" => answer.decode::<Vec<Value>>().map(|_| ()),
@@ -162,6 +165,7 @@ fn shown(error: &Error, wanted: &Value) -> Value {
         "item": error.item(),
         "url": error.url(),
         "has_fix": !error.fix().is_empty(),
+        "fix_mentions": mentioned(error.fix(), &wanted["fix_mentions"]),
         "body_excerpt_mentions": mentioned(body, &wanted["body_excerpt_mentions"]),
         "body_excerpt_max": if length <= most { most } else { length },
     })

@@ -48,6 +48,10 @@ async fn sign_up_in_out_and_in_again() {
 
         let wrong = client.auth().sign_in(&email, "wrong-password").await.unwrap_err();
         assert_eq!((wrong.kind(), wrong.status()), (ErrorKind::Validation, 400));
+        assert!(wrong.fix().contains("credentials"), "{}", wrong.fix());
+        let switched_off = client.auth().request_otp(&email).await.unwrap_err();
+        assert_eq!(switched_off.kind(), ErrorKind::Forbidden);
+        assert!(switched_off.fix().contains("collection's options"), "{}", switched_off.fix());
         client.auth().sign_in(&email, password()).identity_field("email").await.unwrap();
         assert_eq!(client.collection("private_notes").get_list(1, 1).await.unwrap().total_items, 1);
         assert_eq!(*seen.lock().unwrap(), ["INITIAL_SESSION", "SIGNED_IN", "SIGNED_OUT", "SIGNED_IN"]);
@@ -64,7 +68,9 @@ async fn sign_up_where_verification_must_come_first() {
         let email = address("member");
         assert!(members.sign_up(&email, password()).await.unwrap().is_none());
         assert!(client.auth().session().is_none());
-        assert_eq!(members.sign_in(&email, password()).await.unwrap_err().kind(), ErrorKind::Forbidden);
+        let unverified = members.sign_in(&email, password()).await.unwrap_err();
+        assert_eq!(unverified.kind(), ErrorKind::Forbidden);
+        assert!(unverified.fix().contains("auth rule"), "{}", unverified.fix());
 
         members.request_verification(&email).await.unwrap();
         let token = kit().mail(&email).await.token.unwrap();
@@ -306,6 +312,11 @@ async fn two_factors_password_first() {
         let email = new_secured(&client).await;
         let first = auth.sign_in(&email, password()).await.unwrap_err();
         assert_eq!((first.kind(), first.status()), (ErrorKind::MfaRequired, 401));
+        assert!(
+            first.message().contains("second factor") && first.fix().contains("MFA id"),
+            "{first}: {}",
+            first.fix()
+        );
         assert!(client.auth().session().is_none());
         let request = auth.request_otp(&email).await.unwrap();
         let code = kit().mail(&email).await.otp.unwrap();
@@ -326,6 +337,7 @@ async fn two_factors_code_first() {
         let code = kit().mail(&email).await.otp.unwrap();
         let wrong = auth.sign_in_with_otp(&request.otp_id, "00000000").await.unwrap_err();
         assert_eq!(wrong.kind(), ErrorKind::Validation);
+        assert!(wrong.fix().contains("credentials"), "{}", wrong.fix());
         let first = auth.sign_in_with_otp(&request.otp_id, &code).await.unwrap_err();
         assert_eq!(first.kind(), ErrorKind::MfaRequired);
         auth.sign_in(&email, password()).mfa_id(first.mfa_id().unwrap()).await.unwrap();

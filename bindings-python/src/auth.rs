@@ -9,7 +9,7 @@ use std::{
 
 use futures_core::Stream;
 use picobase::{
-    Client, ErrorKind, Json, ToJson,
+    Client, ErrorKind, Json,
     action::Action,
     auth::{Auth, AuthChange, AuthChanges, AuthListener, FinishOAuth2, Session},
 };
@@ -243,12 +243,8 @@ impl NativeAuth {
 
     fn external_auths<'py>(&self, py: Python<'py>, id: &str, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
-        let list = auth.external_auths(id).map_err(|e| error::raise(py, &e))?.options(options(given)?);
-        live.run(py, list.into_future(), |py, accounts| {
-            let accounts: Result<Vec<Json>, _> = accounts.iter().map(ToJson::to_json).collect();
-            let accounts = Json::array(accounts.map_err(|e| error::raise(py, &e))?);
-            Ok(json::to_python(py, &accounts)?.unbind())
-        })
+        let list = auth.external_auths(id).map_err(|e| error::raise(py, &e))?.typed::<Json>().options(options(given)?);
+        live.run(py, list.into_future(), |py, accounts| Ok(json::to_python(py, &Json::array(accounts))?.unbind()))
     }
 
     fn unlink_external_auth<'py>(&self, py: Python<'py>, id: String, provider: String) -> PyResult<Bound<'py, PyAny>> {

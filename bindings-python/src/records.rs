@@ -1,15 +1,9 @@
 //! The records of a collection.
 
-use std::{
-    future::{IntoFuture, poll_fn},
-    pin::Pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::IntoFuture, sync::Arc};
 
-use futures_core::Stream;
 use picobase::{
-    Error, ErrorKind, Json,
+    ErrorKind, Json,
     action::CallOptions,
     endpoints::RECORDS_LIST,
     records::{Collection, FullList, RecordStream, Write},
@@ -33,9 +27,6 @@ use crate::{
     progress::{self, Watched},
     realtime::{NativeFeed, Wanted},
 };
-
-/// How many records a walk hands over at once, at most: a page of the server's.
-const PAGE_MAX: usize = 1000;
 
 /// A collection of records, and how they become objects.
 #[pyclass(frozen, module = "picobase._native")]
@@ -283,10 +274,10 @@ impl NativeRecords {
 
     /// Ends the subscriptions of a topic, or all of this collection.
     fn unsubscribe(&self, py: Python<'_>, topic: Option<&str>) -> PyResult<()> {
-        let (live, _) = self.open(py)?;
+        let (_, records) = self.open(py)?;
         match topic {
-            Some(topic) => live.client.realtime().unsubscribe(&format!("{}/{topic}", self.name)),
-            None => live.client.realtime().unsubscribe_prefix(&format!("{}/", self.name)),
+            Some(topic) => records.unsubscribe(topic),
+            None => records.unsubscribe_all(),
         }
         Ok(())
     }
@@ -341,7 +332,7 @@ impl NativeWalk {
         let page = Box::pin(async move {
             let mut place = walk.lock().await;
             let Some(mut walk) = place.take() else { return Ok(Vec::new()) };
-            let page = page(&mut walk).await?;
+            let page = walk.next_page().await?;
             *place = Some(walk);
             Ok(page)
         });
@@ -349,23 +340,4 @@ impl NativeWalk {
             if records.is_empty() { Ok(py.None()) } else { Ok(decoder.all(py, &records)?.into_any().unbind()) }
         })
     }
-}
-
-/// The records that are there, at least one; none at the end.
-async fn page(walk: &mut RecordStream<Json>) -> Result<Vec<Json>, Error> {
-    let mut page = Vec::new();
-    poll_fn(|cx| {
-        while page.len() < PAGE_MAX {
-            match Pin::new(&mut *walk).poll_next(cx) {
-                Poll::Ready(Some(Ok(record))) => page.push(record),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(None) => break,
-                Poll::Pending if page.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
-            }
-        }
-        Poll::Ready(Ok(()))
-    })
-    .await?;
-    Ok(page)
 }

@@ -121,9 +121,8 @@ export class Collection<M = RecordModel> extends RecordAuth<M> {
   }
 
   /** Ends all subscriptions of a topic (`*` or an id), or without one all of this collection. */
-  unsubscribe(topic?: string): Promise<void> {
-    const { realtime } = this.client;
-    return topic ? realtime.unsubscribe(`${this.name}/${topic}`) : realtime.unsubscribeByPrefix(`${this.name}/`);
+  async unsubscribe(topic?: string): Promise<void> {
+    this.client.realtime.end(topic, this.name);
   }
 
   /**

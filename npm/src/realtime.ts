@@ -127,8 +127,16 @@ export class Realtime {
 
   /** Ends all subscriptions of a topic, whatever their options; without one, all of this client. */
   async unsubscribe(topic?: string): Promise<void> {
-    if (topic == null) return this.unsubscribeByPrefix("");
-    if (this.#stop) this.#client.post(Op.UnsubscribeTopic, [topic]);
+    this.end(topic);
+  }
+
+  /**
+   * Ends the subscriptions of a topic, of a collection's topic, or all of either.
+   *
+   * @internal
+   */
+  end(topic?: string, collection?: string): void {
+    if (this.#stop) this.#client.post(Op.UnsubscribeTopic, [topic ?? null, collection ?? null]);
   }
 
   /** Ends all subscriptions whose topic begins so. */

@@ -46,10 +46,15 @@ fn control(op: u32, client: &Client, mut asked: Asked) {
             // The events come out of a job of their own; with it goes the handle.
             executor::cancel(asked.args.small().unwrap_or(0));
         }
-        op::UNSUBSCRIBE_TOPIC => match asked.args.some() {
-            Some(topic) => realtime.unsubscribe(&topic),
-            None => realtime.unsubscribe_all(),
-        },
+        op::UNSUBSCRIBE_TOPIC => {
+            let (topic, collection) = (asked.args.some(), asked.args.some());
+            match (topic, collection.map(|name| client.collection(&name))) {
+                (Some(topic), None) => realtime.unsubscribe(&topic),
+                (None, None) => realtime.unsubscribe_all(),
+                (Some(record), Some(collection)) => collection.unsubscribe(&record),
+                (None, Some(collection)) => collection.unsubscribe_all(),
+            }
+        }
         op::UNSUBSCRIBE_PREFIX => realtime.unsubscribe_prefix(&asked.args.text()),
         op::HINT => hint(client, asked.client_id, &asked.args.text()),
         _ => return asked.answer(Err(unknown())),

@@ -1,16 +1,10 @@
 //! Operations on records.
 
 use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
-use core::{
-    cell::RefCell,
-    future::{IntoFuture, poll_fn},
-    pin::Pin,
-    task::Poll,
-};
+use core::{cell::RefCell, future::IntoFuture};
 
-use futures_core::Stream;
 use picobase::{
-    Client, Error, Json,
+    Client, Json,
     records::{Batch, RecordStream, Write},
 };
 
@@ -142,7 +136,7 @@ fn next(op: u32, mut asked: Asked) {
     asked.frame(Box::pin(async move {
         let taken = walk.borrow_mut().take();
         let Some(mut stream) = taken else { return Err(unknown()) };
-        let page = page(&mut stream).await;
+        let page = stream.next_page().await;
         *walk.borrow_mut() = Some(stream);
         let page = page?;
         if page.is_empty() {
@@ -152,24 +146,6 @@ fn next(op: u32, mut asked: Asked) {
         }
         Ok(list_of(&page))
     }));
-}
-
-/// The records that are there, at least one; none at the end.
-async fn page(stream: &mut RecordStream<Json>) -> Result<Vec<Json>, Error> {
-    let mut page = Vec::new();
-    poll_fn(|cx| {
-        loop {
-            match Pin::new(&mut *stream).poll_next(cx) {
-                Poll::Ready(Some(Ok(record))) => page.push(record),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending if page.is_empty() => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(Ok(())),
-            }
-        }
-    })
-    .await?;
-    Ok(page)
 }
 
 fn batch(client: &Client, mut asked: Asked) {

@@ -98,7 +98,7 @@ export const enum Op {
   Subscribe = 70,
   /** [listener] ends it. Synchronous. */
   Unsubscribe = 71,
-  /** [topic] ends all of that topic. Synchronous. */
+  /** [topic | null, collection | null] ends all of that topic, which is a record's id or `*` where there is a collection; without topic, all. Synchronous. */
   UnsubscribeTopic = 72,
   /** [prefix] Synchronous. */
   UnsubscribePrefix = 73,

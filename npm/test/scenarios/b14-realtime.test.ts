@@ -46,7 +46,7 @@ describe.concurrent("subscriptions", () => {
     await posts.unsubscribe(made.id);
     await posts.update(made.id, { n: 3 });
     await until(() => two!.length === 3);
-    await client.realtime.unsubscribe();
+    await posts.unsubscribe();
     await posts.update(made.id, { n: 4 });
     await sleep(200);
     expect([one!.length, two!.length, record!.length, raw!.length]).toEqual([1, 3, 2, 2]);

@@ -93,10 +93,14 @@ describe("subscribe", () => {
     await client.realtime.unsubscribe("a");
     await client.realtime.unsubscribeByPrefix("b/");
     await client.realtime.unsubscribe();
+    await client.collection("posts").unsubscribe("");
+    await client.collection("posts").unsubscribe();
     expect(posts).toEqual([
-      [Op.UnsubscribeTopic, ["a"]],
+      [Op.UnsubscribeTopic, ["a", null]],
       [Op.UnsubscribePrefix, ["b/"]],
-      [Op.UnsubscribePrefix, [""]],
+      [Op.UnsubscribeTopic, [null, null]],
+      [Op.UnsubscribeTopic, ["", "posts"]],
+      [Op.UnsubscribeTopic, [null, "posts"]],
     ]);
   });
 

@@ -111,7 +111,7 @@ impl Hub {
     }
 
     /// Removes the listeners of the topics that `choose` takes, by their names without options.
-    pub(crate) fn unsubscribe_where(&self, client: &Client, choose: impl Fn(&str) -> bool) {
+    pub(crate) fn unsubscribe_where(&self, client: &Client, choose: &dyn Fn(&str) -> bool) {
         for listener in self.with(|s| s.machine.listeners_of(choose)) {
             self.unsubscribe(client, listener);
         }

@@ -276,7 +276,7 @@ impl Machine {
     }
 
     /// The listeners of the topics that `choose` takes, by what they were called when they were asked for.
-    pub(crate) fn listeners_of(&self, choose: impl Fn(&str) -> bool) -> Vec<ListenerId> {
+    pub(crate) fn listeners_of(&self, choose: &dyn Fn(&str) -> bool) -> Vec<ListenerId> {
         self.feeds.iter().filter(|feed| choose(&feed.topic.name)).flat_map(Feed::listeners).collect()
     }
 

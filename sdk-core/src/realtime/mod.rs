@@ -104,7 +104,7 @@ impl Realtime {
     pub fn unsubscribe(&self, topic: &str) {
         let plain = |topic: &str| topic.strip_suffix("/*").unwrap_or(topic).to_string();
         let wanted = plain(topic);
-        self.client.realtime.unsubscribe_where(&self.client, |topic| plain(topic) == wanted);
+        self.client.realtime.unsubscribe_where(&self.client, &|topic| plain(topic) == wanted);
     }
 
     /// Ends all subscriptions whose topic begins so, whatever their options.
@@ -115,7 +115,7 @@ impl Realtime {
     /// # }
     /// ```
     pub fn unsubscribe_prefix(&self, prefix: &str) {
-        self.client.realtime.unsubscribe_where(&self.client, |topic| topic.starts_with(prefix));
+        self.client.realtime.unsubscribe_where(&self.client, &|topic| topic.starts_with(prefix));
     }
 
     /// Ends all subscriptions of this client.
@@ -126,7 +126,7 @@ impl Realtime {
     /// # }
     /// ```
     pub fn unsubscribe_all(&self) {
-        self.client.realtime.unsubscribe_where(&self.client, |_| true);
+        self.client.realtime.unsubscribe_where(&self.client, &|_| true);
     }
 
     /// How it stands with the stream.

@@ -211,6 +211,29 @@ impl<T: FromJson> Collection<T> {
         Subscribe::new(&self.client, [&self.name, "/", record].concat())
     }
 
+    /// Ends all subscriptions to a record, or to all of them (`*`), whatever their options.
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client) {
+    /// client.collection("posts").unsubscribe("*");
+    /// # }
+    /// ```
+    pub fn unsubscribe(&self, record: &str) {
+        self.client.realtime().unsubscribe(&[&self.name, "/", record].concat());
+    }
+
+    /// Ends all subscriptions of this collection, those to single records too.
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client) {
+    /// client.collection("posts").unsubscribe_all();
+    /// # }
+    /// ```
+    pub fn unsubscribe_all(&self) {
+        let collection = |topic: &str| topic.split_once('/').map_or(topic, |(collection, _)| collection) == self.name;
+        self.client.realtime.unsubscribe_where(&self.client, &collection);
+    }
+
     /// A list that stays as a fresh list would be: a snapshot, then the changes, see [`live`](crate::live).
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 use core::{
-    future::IntoFuture,
+    future::{IntoFuture, poll_fn},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -105,18 +105,31 @@ impl<T: FromJson> FullList<T> {
         }
     }
 
+    /// The same records as another type.
+    ///
+    /// ```
+    /// # fn demo(client: picobase::Client) {
+    /// #[derive(serde::Deserialize)]
+    /// struct Post { id: String, title: String }
+    /// let posts = client.collection("posts").get_full_list().typed::<Post>();
+    /// # let _ = posts; }
+    /// ```
+    pub fn typed<U: FromJson>(self) -> FullList<U> {
+        FullList { collection: self.collection.typed(), call: self.call, batch_size: self.batch_size }
+    }
+
     async fn collect(self) -> Result<Vec<T>, Error> {
         let mut pages = Pages::new(self.collection.client.clone(), self.call, self.batch_size);
         if let Place::Key(gap) = pages.place {
             return ends::collect(*gap, pages.keeps_id).await;
         }
         let mut all = Vec::new();
-        while let Some(page) = core::future::poll_fn(|cx| pages.poll_page(cx)).await? {
+        while let Some(page) = poll_fn(|cx| pages.poll_page(cx)).await? {
             // The next page is on its way while this one is decoded: on a runtime with one thread the request only
             // leaves when the connection gets its turn.
             pages.start();
             for _ in 0..2 {
-                core::future::poll_fn(|cx| {
+                poll_fn(|cx| {
                     pages.poll_running(cx);
                     Poll::Ready(())
                 })
@@ -149,6 +162,36 @@ pub struct RecordStream<T> {
 }
 
 impl<T> Unpin for RecordStream<T> {}
+
+impl<T: FromJson> RecordStream<T> {
+    /// The records that are there, at least one: those of a page. None at the end.
+    ///
+    /// # Errors
+    /// As any list; an error ends the stream.
+    ///
+    /// ```
+    /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
+    /// let mut posts = client.collection("posts").iterate().stream();
+    /// loop {
+    ///     let page = posts.next_page().await?;
+    ///     if page.is_empty() {
+    ///         break;
+    ///     }
+    ///     println!("{} more", page.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn next_page(&mut self) -> Result<Vec<T>, Error> {
+        let mut page = Vec::new();
+        let mut next = poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await.transpose()?;
+        while let Some(record) = next {
+            page.push(record);
+            next = self.ready.pop_front();
+        }
+        Ok(page)
+    }
+}
 
 impl<T: FromJson> Stream for RecordStream<T> {
     type Item = Result<T, Error>;

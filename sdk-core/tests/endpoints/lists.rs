@@ -182,6 +182,11 @@ async fn records_one_by_one() {
         assert!(lists(&server.default_proxy().requests().await).len() <= 2, "pages are fetched as they are needed");
         let all: Vec<_> = client.collection("bulk").iterate().batch_size(100).stream().collect().await;
         assert_eq!(all.len(), 350);
+        let mut walk = client.collection("bulk").iterate().batch_size(100).stream();
+        walk.next().await.unwrap().unwrap();
+        for count in [99, 100, 100, 50, 0, 0] {
+            assert_eq!(walk.next_page().await.unwrap().len(), count);
+        }
         let mut none = client.collection("nothing").iterate().stream();
         assert_eq!(none.next().await.unwrap().unwrap_err().kind(), ErrorKind::NotFound);
         assert!(none.next().await.is_none(), "an error ends the walk");

@@ -227,6 +227,25 @@ async fn ways_to_unsubscribe() {
 }
 
 #[tokio::test]
+async fn a_collection_ends_its_own_subscriptions() {
+    let stage = Stage::new(|_| {}).await;
+    let (posts, realtime) = (stage.client.collection("posts"), stage.client.realtime());
+    let (all, one) = (posts.subscribe("*").await.unwrap(), posts.subscribe("r1").await.unwrap());
+    let (bare, other) = (realtime.subscribe("posts").await.unwrap(), realtime.subscribe("posts2/x/y").await.unwrap());
+    let left = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    posts.unsubscribe("");
+    posts.unsubscribe("r1");
+    over(one).await;
+    submitted(&stage, left(&["posts", "posts/*", "posts2/x/y"])).await;
+    posts.unsubscribe_all();
+    over(all).await;
+    over(bare).await;
+    submitted(&stage, left(&["posts2/x/y"])).await;
+    drop((posts, realtime, other));
+    stage.nothing_left().await;
+}
+
+#[tokio::test]
 async fn a_callback_is_not_called_after_its_end() {
     let stage = Stage::new(|_| {}).await;
     let watch = stage.watch().await;

@@ -110,14 +110,14 @@ export class Collection<M = RecordModel> extends RecordAuth<M> {
 
   /**
    * Calls `listener` with what happens to a record (its id), or to all of them (`*`). Done once the server has acknowledged;
-   * gives how to stop.
+   * gives how to stop. Kind `NotFound` for an empty id.
    *
    * ```ts
    * const stop = await client.collection("posts").subscribe("*", ({ action, record }) => console.log(action, record.title));
    * ```
    */
   subscribe<T = M>(topic: string, listener: (event: RecordEvent<T>) => void, options?: SubscribeOptions): Promise<() => Promise<void>> {
-    return subscribe(this.client, topic && `${this.name}/${topic}`, listener as any, options);
+    return subscribe(this.client, topic, listener as any, options, this.name);
   }
 
   /** Ends all subscriptions of a topic (`*` or an id), or without one all of this collection. */

@@ -173,6 +173,7 @@ export function subscribe(
   topic: string,
   listener: (event: any) => unknown,
   options: SubscribeOptions = {},
+  collection?: string,
 ): Promise<() => Promise<void>> {
   const special: { [kind: string]: ((about: any) => unknown) | null | undefined } = {
     resync: options.onResync,
@@ -180,10 +181,11 @@ export function subscribe(
     error: options.onError,
     end: null,
   };
-  return begin(client, topic, options, (event) => {
+  const tell = (event: Event) => {
     if (event[0] in special) safely(special[event[0]], event[1]);
     else safely(listener, named(event));
-  });
+  };
+  return begin(client, topic, options, tell, collection);
 }
 
 /** Subscribes; `tell` gets every event. Resolves with how to end it: then nothing is told any more. */
@@ -192,6 +194,7 @@ async function begin(
   topic: string,
   { queueMax = null, ...options }: SubscribeOptions,
   tell: (event: Event) => void,
+  collection: string | null = null,
 ): Promise<() => Promise<void>> {
   let open = true;
   /** What comes before the caller has what ends it. */
@@ -202,7 +205,7 @@ async function begin(
     if (open) tell(event);
     open &&= event[0] != "end";
   };
-  const listener = await client.call<number>(Op.Subscribe, [topic, null, queueMax], { ...options, onEvent });
+  const listener = await client.call<number>(Op.Subscribe, [topic, collection, queueMax], { ...options, onEvent });
   void (async () => {
     for (let turns = 0; turns < 9; turns++) await null;
     const events = early!;

@@ -99,8 +99,11 @@ fn watch(client: &Client, id: u32) {
 fn subscribe(client: &Client, mut asked: Asked) {
     watch(client, asked.client_id);
     let topic = asked.args.text();
-    let subscribe = client.realtime().subscribe(&topic).options(asked.options());
-    let subscribe = if let Some(filter) = asked.args.some() { subscribe.filter(filter) } else { subscribe };
+    let subscribe = match asked.args.some() {
+        Some(collection) => client.collection(&collection).subscribe(&topic),
+        None => client.realtime().subscribe(&topic),
+    };
+    let subscribe = subscribe.options(asked.options());
     let subscribe = if let Some(most) = asked.args.small() { subscribe.queue_max(most) } else { subscribe };
     let id = asked.id;
     asked.frame(Box::pin(async move { Ok(tell_all(id, subscribe.await?, write_event)) }));

@@ -94,7 +94,7 @@ export const enum Op {
   // Realtime is in a third module, which loads at the first of these.
   /** [collection, provider, scopes, createData | null, mfaId | null, timeout ms | null]; event: url to open → Session */
   OAuth2AllInOne = 69,
-  /** [topic, filter | null, queueMax | null], options.query and options.headers are the topic's; events: {@link Event} → number of the listener, once the server has acknowledged */
+  /** [topic, collection | null, queueMax | null]; with a collection the topic is a record's id or `*`; options.query and options.headers are the topic's; events: {@link Event} → number of the listener, once the server has acknowledged */
   Subscribe = 70,
   /** [listener] ends it. Synchronous. */
   Unsubscribe = 71,

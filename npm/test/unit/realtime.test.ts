@@ -28,7 +28,7 @@ describe("subscribe", () => {
     };
     const subscribed = client.collection("posts").subscribe("*", (event) => got.push(event), options);
     const { op, args, options: given } = await answered(calls, 7);
-    expect([op, args, given.query, given.headers]).toEqual([Op.Subscribe, ["posts/*", null, 5], ["filter", "n > 1"], ["a", "b"]]);
+    expect([op, args, given.query, given.headers]).toEqual([Op.Subscribe, ["*", "posts", 5], ["filter", "n > 1"], ["a", "b"]]);
     const unsubscribe = await subscribed;
     given.onEvent!(["record", "create", "live", "posts/*", record("a")]);
     given.onEvent!(["resync", "auth_changed"]);

@@ -114,12 +114,12 @@ class World {
       const numbered = (text: string) => text.replace("{n}", String(n));
       const listener: Listener = { subscribed: null, got: [], end: () => {}, oneOfMany: step.times !== undefined };
       this.#listeners.set(numbered(step.name), listener);
-      this.#begin(listener, numbered(step.topic), step.queue_max ?? null, { query: step.query, headers: step.headers });
+      this.#begin(listener, [numbered(step.topic), step.collection ?? null, step.queue_max ?? null], { query: step.query, headers: step.headers });
     }
   }
 
   /** By the operation itself: it also tells of the end, which callbacks of the facade do not. */
-  #begin(listener: Listener, topic: string, queueMax: number | null, options: any): void {
+  #begin(listener: Listener, args: unknown[], options: any): void {
     const stop = new AbortController();
     let number: number | undefined;
     let open = true;
@@ -128,7 +128,7 @@ class World {
     const onEvent = (event: any[]) => {
       if (open) listener.got.push(told(event));
     };
-    client.call(SUBSCRIBE, [topic, null, queueMax], { ...options, signal: stop.signal, onEvent }).then(
+    client.call(SUBSCRIBE, args, { ...options, signal: stop.signal, onEvent }).then(
       (made: number) => {
         number = made;
         listener.subscribed = { at: this.#now };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -103,7 +104,7 @@ class World:
             topic, name = (step[key].replace("{n}", str(n)) for key in ("topic", "name"))
             listener = Listener(self, reads=step.get("reads", True), one_of_many="times" in step)
             self._listeners[name] = listener
-            listener.begin(self._stage, self._client, topic, options)
+            listener.begin(self._stage, self._client, step.get("collection"), topic, options)
 
     def outcome(self) -> Any:
         for work in self._works:
@@ -140,15 +141,17 @@ class Listener:
         self._subscription: Any = None
         """Or what of it there is while it waits."""
 
-    def begin(self, stage: Stage, client: Any, topic: str, options: Any) -> None:
+    def begin(self, stage: Stage, client: Any, collection: str | None, topic: str, options: Any) -> None:
         self._stage = stage
-        stage.begin(self._begin(client, topic, options))
+        stage.begin(self._begin(client, collection, topic, options))
 
-    async def _begin(self, client: Any, topic: str, options: Any) -> None:
+    async def _begin(self, client: Any, collection: str | None, topic: str, options: Any) -> None:
         if self._stage.is_sync:
-            began = await outcome(asyncio.to_thread(self._blocking, plain(client), topic, options))
+            begin = functools.partial(self._blocking, plain(client), collection, topic, options)
+            began = await outcome(asyncio.to_thread(begin))
         else:
-            self._subscription = client.realtime.subscribe(topic, **options)
+            noun = client.realtime if collection is None else client.collection(collection)
+            self._subscription = noun.subscribe(topic, **options)
             began = await outcome(self._subscription)
         if self._is_over:
             return
@@ -162,15 +165,18 @@ class Listener:
         if self._reads:
             self.read()
 
-    def _blocking(self, client: Any, topic: str, options: Any) -> Any:
+    def _blocking(self, client: Any, collection: str | None, topic: str, options: Any) -> Any:
         """Subscribes, which blocks, and keeps what can be closed meanwhile."""
-        realtime = client.realtime
+        noun = client.realtime if collection is None else client.collection(collection)
+        native = noun._native if collection is None else noun._records
 
         def subscribe(*args: Any) -> Any:
-            self._subscription = realtime._native.subscribe(*args)
+            self._subscription = native.subscribe(*args)
             return self._subscription
 
-        return awaited(type(realtime)(SimpleNamespace(subscribe=subscribe)).subscribe(topic, **options))
+        kept = SimpleNamespace(subscribe=subscribe)
+        made = type(noun)(kept) if collection is None else type(noun)(kept, collection, client)
+        return awaited(made.subscribe(topic, **options))
 
     def read(self) -> None:
         self._stage.begin(self._read())

@@ -91,7 +91,7 @@ impl Realtime {
     /// # }
     /// ```
     pub fn subscribe(&self, topic: &str) -> Subscribe<Record> {
-        Subscribe::new(&self.client, topic.to_string())
+        Subscribe::new(&self.client, Ok(topic.to_string()))
     }
 
     /// Ends all subscriptions of a topic, whatever their options.

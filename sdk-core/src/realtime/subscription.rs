@@ -42,7 +42,7 @@ struct Asked {
 #[must_use = "nothing is subscribed before this is awaited"]
 pub struct Subscribe<T = Record> {
     client: Client,
-    topic: String,
+    topic: Result<String, Error>,
     call: Asked,
     queue_max: Option<u32>,
     types: PhantomData<fn() -> T>,
@@ -51,7 +51,7 @@ pub struct Subscribe<T = Record> {
 call_options!(Subscribe<T>, T);
 
 impl<T> Subscribe<T> {
-    pub(crate) fn new(client: &Client, topic: String) -> Self {
+    pub(crate) fn new(client: &Client, topic: Result<String, Error>) -> Self {
         let call = Asked { query: Query::new(), headers: Headers::new(), limit: Limit::Default };
         Subscribe { client: client.clone(), topic, call, queue_max: None, types: PhantomData }
     }
@@ -84,7 +84,7 @@ impl<T> Subscribe<T> {
     }
 
     async fn run(self) -> Result<Subscription<T>, Error> {
-        let topic = Topic::new(&self.topic, self.call.query, self.call.headers)?;
+        let topic = Topic::new(&self.topic?, self.call.query, self.call.headers)?;
         let subscription =
             Subscription { handle: Handle::new(&self.client, topic, false, self.queue_max)?, types: PhantomData };
         subscription.handle.established(self.call.limit).await?;
@@ -103,7 +103,7 @@ impl<T: 'static> IntoFuture for Subscribe<T> {
 
 impl<T> fmt::Debug for Subscribe<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscribe").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("Subscribe").field("topic", &self.topic.as_deref().unwrap_or_default()).finish_non_exhaustive()
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     json::{FromJson, ToJson},
     live::LiveQuery,
     realtime::Subscribe,
+    url::fill_path,
 };
 
 /// The records of one collection; `T` is what a record is decoded to.
@@ -195,7 +196,7 @@ impl<T: FromJson> Collection<T> {
     /// it is there again, see [`realtime`](crate::realtime).
     ///
     /// # Errors
-    /// As [`Realtime::subscribe`](crate::realtime::Realtime::subscribe).
+    /// Kind `NotFound` for an empty id; else as [`Realtime::subscribe`](crate::realtime::Realtime::subscribe).
     ///
     /// ```
     /// # async fn demo(client: picobase::Client) -> Result<(), picobase::Error> {
@@ -208,7 +209,9 @@ impl<T: FromJson> Collection<T> {
     /// # }
     /// ```
     pub fn subscribe(&self, record: &str) -> Subscribe<T> {
-        Subscribe::new(&self.client, [&self.name, "/", record].concat())
+        // An id that cannot be is found out as in every path, but topics are not encoded.
+        let checked = fill_path("{c}{id}", &[("c", &self.name), ("id", record)]);
+        Subscribe::new(&self.client, checked.map(|_| [&self.name, "/", record].concat()))
     }
 
     /// Ends all subscriptions to a record, or to all of them (`*`), whatever their options.

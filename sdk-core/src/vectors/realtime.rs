@@ -213,7 +213,11 @@ impl World {
     fn subscribe(&mut self, step: &Value) {
         for n in 0..step["times"].as_u64().unwrap_or(1) {
             let numbered = |text: &str| text.replace("{n}", &n.to_string());
-            let mut subscribe = self.client.realtime().subscribe(&numbered(text(step, "topic")));
+            let topic = numbered(text(step, "topic"));
+            let mut subscribe = match step["collection"].as_str() {
+                Some(collection) => self.client.collection(collection).subscribe(&topic),
+                None => self.client.realtime().subscribe(&topic),
+            };
             for (name, value) in step["query"].as_object().into_iter().flatten() {
                 subscribe = subscribe.query(name, value.as_str().unwrap());
             }

@@ -373,6 +373,7 @@ class AsyncCollection(Generic[T]):
             **options: See `CallOptions`; `timeout` is for the server's acknowledgement.
 
         Raises:
+            NotFoundError: The id is empty.
             ValidationError: The server refused the options, or there are 1,000 topics already.
             TimeoutError: The server did not acknowledge it in time.
         """

@@ -7,6 +7,7 @@ import type { CallOptions, RecordModel, RecordOptions } from "./types.js";
 
 /** What happened to a record. */
 export interface RecordEvent<T = RecordModel> {
+  /** Where an `update` overtakes the creation, which the server may tell of later, no `create` comes. */
   action: "create" | "update" | "delete";
   /** The record's id. */
   id: string;

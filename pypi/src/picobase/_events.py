@@ -31,7 +31,8 @@ class RecordEvent(_Told, Generic[T]):
     """A record was created, changed or deleted.
 
     Attributes:
-        action: What happened.
+        action: What happened. Where an `update` overtakes the creation, which the server may tell of later, no
+            `create` comes.
         record: The record as the server sent it. A delete that was found out later (`origin` is `catchup`) has no
             more than `id` and `collectionName`; where the type of the collection cannot be made of that, it is None.
             Use `id` for deletes.

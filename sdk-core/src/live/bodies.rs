@@ -136,6 +136,7 @@ mod tests {
         assert_eq!(after(B, Some(held(A, 1)), &[(Update, B, 2)]), Some(body(B, 2)));
         assert_eq!(after(B, None, &[(Create, B, 2)]), Some(body(B, 2)));
         assert_eq!(after(B, None, &[(Update, B, 2), (Create, A, 1)]), Some(body(B, 2)), "in whatever order they come");
+        assert_eq!(after(B, None, &[(Update, B, 2)]), Some(body(B, 2)), "it overtook the creation, which never comes");
         assert_eq!(after(B, None, &[(Update, B, 2), (Update, B, 2)]), Some(body(B, 2)), "doubles");
         assert_eq!(after(B, None, &[(Delete, A, 1), (Create, B, 2)]), Some(body(B, 2)), "one in its place");
         assert_eq!(after(A, Some(held(A, 1)), &[(Update, B, 2)]), None, "the listing is older than the event");

@@ -15,7 +15,7 @@ use crate::{
 pub enum EventAction {
     /// It was created.
     Create,
-    /// It was changed.
+    /// It was changed. Where this overtakes the creation, which the server may tell of later, no `Create` comes.
     Update,
     /// It was deleted.
     Delete,

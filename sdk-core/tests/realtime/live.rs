@@ -1,5 +1,8 @@
 //! Live queries: the list that their changes make is the one that the server has.
 
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all};
 use picobase::{
     Client, ErrorKind, Json, Record,
@@ -7,9 +10,12 @@ use picobase::{
     live::{Live, LiveChange, LiveEvent, LiveQuery},
     realtime::{NetworkHint, RealtimeOptions, RealtimeState},
     records::ListResult,
+    runtime::BoxFuture,
+    transport::{Headers, MemoryTransport, Method, Response, ResponseBody, TransportError},
 };
 use picobase_testkit::{Cut, LoggedRequest, Proxy, Server};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::{
     common::{PATIENCE, builder, client, kit, new_user, password, superuser, user_id, within},
@@ -628,4 +634,49 @@ async fn typed_records_are_decoded() {
     let mut live = scene.client.collection("posts").live().query("filter", "title = 'a'").await.unwrap();
     let Some(Ok(LiveEvent::Snapshot(list))) = live.next().await else { panic!("no snapshot") };
     assert_eq!(list.iter().map(|post: &Record| post.get_str("title")).collect::<Vec<_>>(), [Some("a")]);
+}
+
+/// The body of a stream that the test writes.
+struct Written(mpsc::UnboundedReceiver<String>);
+
+impl ResponseBody for Written {
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, TransportError>> {
+        Box::pin(async { Ok(self.0.recv().await.map(Bytes::from)) })
+    }
+}
+
+#[tokio::test]
+async fn a_record_whose_change_overtakes_its_creation_enters_as_it_is_now() {
+    let (stream, written) = mpsc::unbounded_channel();
+    let (written, items) = (Mutex::new(Some(Written(written))), Arc::new(Mutex::new(json!([]))));
+    let listed = items.clone();
+    let transport = MemoryTransport::new(move |request| {
+        let mut headers = Headers::new();
+        let response = if request.path() == "/api/realtime" {
+            headers.set("Content-Type", "text/event-stream");
+            match written.lock().unwrap().take_if(|_| request.method == Method::Get) {
+                Some(written) => Response::new(200, headers, Box::new(written) as Box<dyn ResponseBody>),
+                None => Response::new(204, Headers::new(), ""),
+            }
+        } else {
+            let items = listed.lock().unwrap();
+            let page = json!({"page": 1, "perPage": 500, "totalItems": -1, "totalPages": -1, "items": *items});
+            Response::new(200, headers, page.to_string())
+        };
+        async { Ok(response) }
+    });
+    let client = Client::builder().url("http://memory").transport(transport).build().unwrap();
+    let say = |event: &str, data: Value| stream.send(format!("id:c1\nevent:{event}\ndata:{data}\n\n")).unwrap();
+    say("PB_CONNECT", json!({"clientId": "c1"}));
+    let mut story = Story::begin(client.collection("posts").typed::<Json>().live()).await;
+    let record =
+        |title: &str, at: u8| json!({"id": "r1", "title": title, "updated": format!("2027-01-15 08:00:00.00{at}Z")});
+    *items.lock().unwrap() = json!([record("new", 2)]);
+    say("posts/*", json!({"action": "update", "record": record("new", 2)}));
+    say("posts/*", json!({"action": "create", "record": record("old", 1)}));
+    story.tells(&["enter 0 new"]).await;
+    *items.lock().unwrap() = json!([record("newer", 3)]);
+    say("posts/*", json!({"action": "update", "record": record("newer", 3)}));
+    story.tells(&["change 0 newer"]).await;
+    assert_eq!(titles(&story.list), ["newer"]);
 }

@@ -671,9 +671,9 @@ fn asleep_kind(error: TransportError) -> Error {
 
 /// Refuses what would end a header field early, or begin another one.
 pub(crate) fn check_headers(own: &Headers) -> Result<(), Error> {
-    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     for (name, value) in own.iter() {
-        if name.is_empty() || !name.chars().all(token) || has(value, "\r\n\0") {
+        if name.is_empty() || !name.bytes().all(token) || has(value, "\r\n\0") {
             return Err(Error::validation(["the header ", &quoted(name), " cannot be sent"].concat())
                 .with_fix("A name has letters, digits and hyphens; a value has no line break and no NUL."));
         }

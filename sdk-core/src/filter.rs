@@ -12,7 +12,7 @@ use alloc::string::String;
 use crate::url::{NOT_FINITE, plain_decimals};
 use crate::{
     error::Error,
-    url::{NO_DATE, QueryValue, TOO_LONG, date, decimal, json_number, quoted},
+    url::{NO_DATE, QueryValue, TOO_LONG, date, decimal, has, json_number, quoted},
 };
 
 /// Which escapes the server's filter literals understand.
@@ -229,7 +229,7 @@ fn unwritable(name: &str, why: &str) -> Error {
 
 /// A string literal in double quotes.
 fn push_literal(out: &mut String, dialect: FilterDialect, name: &str, text: &str) -> Result<(), Error> {
-    if text.contains('\0') {
+    if has(text, "\0") {
         return Err(Error::validation(about("the text for {:", name, "} has a NUL character"))
             .with_fix("The server refuses NUL in filters; take it out of the value."));
     }

@@ -127,9 +127,15 @@ pub(crate) fn cut<'a>(text: &'a str, marks: &str) -> (&'a str, &'a str) {
     at.and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""))
 }
 
-/// Has the text one of these ASCII characters?
+/// Has the text one of these ASCII characters? As `contains`, which brings a search for long texts.
 pub(crate) fn has(text: &str, marks: &str) -> bool {
     text.bytes().any(|byte| marks.as_bytes().contains(&byte))
+}
+
+/// What stands behind the last of this ASCII character.
+pub(crate) fn behind_last(text: &str, mark: u8) -> Option<&str> {
+    let at = text.bytes().rposition(|byte| byte == mark)?;
+    text.get(at.saturating_add(1)..)
 }
 
 /// What stands before and behind the first `part` of a text. As `split_once`, whose search is made for long texts.
@@ -297,7 +303,7 @@ impl Query {
 
     /// Appends `?a=b&c=d` to a URL; nothing where there are no parameters.
     pub(crate) fn append_to(&self, url: &mut String) {
-        let mut separator = if url.contains('?') { '&' } else { '?' };
+        let mut separator = if has(url, "?") { '&' } else { '?' };
         for (name, value) in &self.pairs {
             url.push(separator);
             separator = '&';
@@ -713,6 +719,6 @@ fn is_secret_parameter(name: &str) -> bool {
 fn without_userinfo(address: &str) -> String {
     let Some((scheme, rest)) = split_at_text(address, "://") else { return address.to_string() };
     let (authority, path) = cut(rest, "/#");
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = behind_last(authority, b'@').unwrap_or(authority);
     [scheme, "://", host, path].concat()
 }

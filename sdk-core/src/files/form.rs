@@ -21,6 +21,7 @@ use crate::{
     json::Json,
     runtime::Listener,
     transport::{Body, TransportError},
+    url::behind_last,
 };
 
 /// How far a transfer has come, in bytes.
@@ -205,7 +206,7 @@ fn escape(name: &str) -> String {
 
 /// The media type by a name's ending. The server looks at the bytes anyway.
 fn guess_content_type(filename: &str) -> &'static str {
-    let ending = filename.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).unwrap_or_default();
+    let ending = behind_last(filename, b'.').unwrap_or_default().to_ascii_lowercase();
     match ending.as_str() {
         "png" => "image/png",
         "jpg" | "jpeg" => "image/jpeg",

@@ -16,6 +16,7 @@ use crate::{
     auth::session::session_expired,
     error::{Error, ErrorKind},
     retry::backoff,
+    url::behind_last,
 };
 
 /// How long the server may take from the head of its answer to its first event.
@@ -525,7 +526,7 @@ fn blamed(topics: &Topics, error: &Error) -> Topics {
     let named: Topics = error
         .fields()
         .iter()
-        .filter_map(|(name, _)| name.rsplit('.').next()?.parse::<usize>().ok())
+        .filter_map(|(name, _)| behind_last(name, b'.').unwrap_or(name).parse::<usize>().ok())
         .filter_map(|at| topics.get(at).cloned())
         .collect();
     if named.is_empty() { topics.clone() } else { named }

@@ -6,6 +6,8 @@
 use alloc::{borrow::Cow, string::String, sync::Arc, vec::Vec};
 use core::{mem, time::Duration};
 
+use crate::url::has;
+
 /// The name of a message that was given none.
 const MESSAGE: &str = "message";
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -175,7 +177,7 @@ impl Decoder {
                 }
                 self.event = Some(self.last_event.clone());
             }
-            b"id" if *text != *self.id && !text.contains('\0') => self.id = text.into(),
+            b"id" if *text != *self.id && !has(&text, "\0") => self.id = text.into(),
             b"retry" if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
                 // More digits than fit mean for ever.
                 self.retry = Some(Duration::from_millis(text.parse().unwrap_or(u64::MAX)));

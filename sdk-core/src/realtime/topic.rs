@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     json::Json,
     transport::Headers,
-    url::{Query, push_encoded},
+    url::{Query, has, push_encoded},
 };
 
 /// How many topics a stream may have.
@@ -89,7 +89,7 @@ impl Target {
     /// A bare name is a collection as well as `name/*`: the server takes it for both.
     fn of(name: &str) -> Target {
         let (collection, record) = name.split_once('/').unwrap_or((name, "*"));
-        if collection.is_empty() || collection.starts_with('@') || record.is_empty() || record.contains('/') {
+        if collection.is_empty() || collection.starts_with('@') || record.is_empty() || has(record, "/") {
             return Target::Custom;
         }
         let collection = collection.to_string();

@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     json::{FromJson, Json},
     runtime::BoxFuture,
-    url::QueryValue,
+    url::{QueryValue, has},
 };
 
 /// The longest filter that the server takes, in characters.
@@ -169,7 +169,7 @@ impl<T: FromJson> IntoFuture for GetMany<T> {
 /// `id = "a" || id = "b"` for as many ids as a filter may hold; each id once, impossible ones left out.
 pub(crate) fn id_filters(client: &Client, ids: &[String]) -> Result<Vec<String>, Error> {
     let mut unique: Vec<&str> =
-        ids.iter().map(String::as_str).filter(|id| !id.is_empty() && !id.contains('\0')).collect();
+        ids.iter().map(String::as_str).filter(|id| !id.is_empty() && !has(id, "\0")).collect();
     unique.sort_unstable();
     unique.dedup();
     let (mut filters, mut current, mut count) = (Vec::new(), String::new(), 0);

@@ -350,7 +350,7 @@ export function divide(text, root, keep) {
     ...own.map(([name, kind, what]) => `(export "${name}" (${kind} ${what}))`),
     ...shared.filter(({ as }) => !own.some(([name]) => name === as)).map(({ form, as, kind }) => `(export "${as}" (${kind} ${form.name}))`),
     ...sharedFunctions.filter(([name]) => !exportedAs.has(name)).map(([name, as]) => `(export "${as}" (func ${name}))`),
-    ...bySize([...first].filter((name) => functions.has(name)).map((name) => functions.get(name))),
+    ...[...first].filter((name) => functions.has(name)).map((name) => functions.get(name)),
   ];
   const secondary = [
     ...types,
@@ -361,9 +361,9 @@ export function divide(text, root, keep) {
     ...elements(slots.filter((slot) => !stays(slot)), table.name),
     `(export "${root}" (func ${exported.find(([name]) => name === root)[2]}))`,
     ...passedOn.map(([name, kind, what]) => `(export "${name}" (${kind} ${what}))`),
-    ...bySize(secondOnes.map((name) => functions.get(name))),
+    ...secondOnes.map((name) => functions.get(name)),
   ];
-  return [primary, secondary].map((forms) => `(module\n ${forms.join("\n ")}\n)`);
+  return [primary, secondary].map(module);
 }
 
 /** Is it an export for the other modules? Those of the crate have longer names. */
@@ -371,11 +371,40 @@ const isShared = (name) => name.length < 4;
 
 const mentions = (text, name) => text.includes(`${name} `) || text.includes(`${name})`) || text.includes(`${name}\n`);
 
+const module = (forms) => `(module\n ${forms.join("\n ")}\n)`;
+
 /**
- * Small functions first: they are called most, so most calls have a number of one byte; and functions of one size are often alike, so
- * that compression finds one near the other (2.5 %).
+ * Puts each function of a module behind those that it is most like, by its runs of three words, so that compression finds one near the
+ * other. It begins with the small ones: sorted by size alone they were 0.4 % larger, and as they came 3 %.
  */
-const bySize = (texts) => texts.sort((a, b) => a.length - b.length);
+function byLikeness(text) {
+  const WINDOW = 30_000;
+  const all = forms(text);
+  const functions = all.filter(({ kind }) => kind === "func").map(({ text }) => ({ text, ...runs(text) }));
+  const left = new Set(functions.sort((a, b) => a.text.length - b.text.length));
+  const [out, near] = [[], new Map()];
+  let [words, from] = [0, 0];
+  const count = (run, change) => near.set(run, (near.get(run) ?? 0) + change);
+  while (left.size) {
+    let [next, most] = [undefined, -1];
+    for (const one of left) {
+      const likeness = one.runs.filter((run) => near.get(run)).length / one.runs.length;
+      if (likeness > most) [next, most] = [one, likeness];
+    }
+    left.delete(next);
+    out.push(next);
+    next.runs.forEach((run) => count(run, 1));
+    words += next.words;
+    for (; words - out[from].words > WINDOW; words -= out[from++].words) out[from].runs.forEach((run) => count(run, -1));
+  }
+  return module([...all.filter(({ kind }) => kind !== "func"), ...out].map(({ text }) => text));
+}
+
+/** How many words a text has, and its runs of three of them, each once. */
+function runs(text) {
+  const words = text.match(/[^\s()]+/g);
+  return { words: words.length, runs: [...new Set(words.slice(2).map((word, at) => `${words[at]} ${words[at + 1]} ${word}`))] };
+}
 
 /** The functions that these call, and those call, and so on; these among them, unless `depth` is 1. */
 function callees(functions, names, depth = Infinity) {
@@ -460,7 +489,7 @@ function main([input, output]) {
     mkdirSync(output, { recursive: true });
     for (const [name, text] of [["core", rest], ...parts]) {
       const source = join(work, "part.wat");
-      writeFileSync(source, text);
+      writeFileSync(source, byLikeness(text));
       binaryen("wasm-opt", [source, ...FINISH, "-o", join(output, `${name}.wasm`)]);
     }
   } finally {

@@ -57,8 +57,7 @@ impl Value {
     pub(crate) fn int(&self) -> Option<u64> {
         match self {
             Value::Number(text) => {
-                let digits = text.split('.').next().unwrap_or_default();
-                digits.bytes().try_fold(0u64, |sum, digit| match digit {
+                text.bytes().take_while(|byte| *byte != b'.').try_fold(0u64, |sum, digit| match digit {
                     b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
                     _ => None,
                 })

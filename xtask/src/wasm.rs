@@ -33,10 +33,11 @@ const SMALL: &[&str] = &[
     "-Zunstable-options",
     "-Zlocation-detail=none",
     "-Zfmt-debug=none",
-    // What both branches do is done once, and nothing twice to save some paths a computation.
+    // What both branches do is done once, and nothing twice to save some paths or turns of a loop a computation.
     "-Cllvm-args=-hoist-common-insts",
     "-Cllvm-args=-sink-common-insts",
     "-Cllvm-args=-enable-pre=false",
+    "-Cllvm-args=-disable-lsr",
     // A stack of 128 KB: addresses of static data are a byte shorter.
     "-Clink-arg=-zstack-size=131072",
     // Who refers to whom is left in: by that the module is divided in two.

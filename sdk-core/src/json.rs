@@ -338,7 +338,8 @@ impl Json {
     pub(crate) fn floor(&self) -> Option<i64> {
         let whole = self.as_i64()?;
         let text = self.scalar();
-        let fraction = text.starts_with('-') && crate::url::json_number(text).is_some_and(|plain| crate::url::has(&plain, "."));
+        let fraction =
+            text.starts_with('-') && crate::url::json_number(text).is_some_and(|plain| crate::url::has(&plain, "."));
         if fraction { whole.checked_sub(1) } else { Some(whole) }
     }
 

@@ -168,8 +168,7 @@ impl<T: FromJson> IntoFuture for GetMany<T> {
 
 /// `id = "a" || id = "b"` for as many ids as a filter may hold; each id once, impossible ones left out.
 pub(crate) fn id_filters(client: &Client, ids: &[String]) -> Result<Vec<String>, Error> {
-    let mut unique: Vec<&str> =
-        ids.iter().map(String::as_str).filter(|id| !id.is_empty() && !has(id, "\0")).collect();
+    let mut unique: Vec<&str> = ids.iter().map(String::as_str).filter(|id| !id.is_empty() && !has(id, "\0")).collect();
     unique.sort_unstable();
     unique.dedup();
     let (mut filters, mut current, mut count) = (Vec::new(), String::new(), 0);

@@ -15,13 +15,13 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use picobase::files::FileSource;
-use pyo3::{intern, prelude::*, pybacked::PyBackedBytes, types::PyBytes};
+use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyBytes};
 use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     oneshot,
 };
 
-use crate::run::EventThread;
+use crate::{kept::intern, run::EventThread};
 
 type Piece = io::Result<Option<Bytes>>;
 

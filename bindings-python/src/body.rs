@@ -6,27 +6,28 @@ use std::fmt::Write as _;
 use picobase::{ErrorKind, Json, files::FileSource, url::date};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
-    intern,
     prelude::*,
-    sync::PyOnceLock,
-    types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType},
+    types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple},
 };
 
-use crate::{beside::Beside, error, source};
+use crate::{
+    beside::Beside,
+    error,
+    kept::{Kept, member},
+    source,
+};
 
 /// How deep a body may be nested; a list that holds itself ends here.
 const DEPTH_MAX: usize = 100;
 
-static PLAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static FILE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static MILLIS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static DATE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static PLAIN: Kept = Kept::new();
+static FILE: Kept = Kept::new();
+static MILLIS: Kept = Kept::new();
+static DATE: Kept = Kept::new();
 
 /// A function of `picobase._encode`, which is imported when it is first needed.
-fn function<'py>(py: Python<'py>, kept: &PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let found =
-        kept.get_or_try_init(py, || PyResult::Ok(py.import(intern!(py, "picobase._encode"))?.getattr(name)?.unbind()))?;
-    Ok(found.bind(py).clone())
+fn function<'py>(py: Python<'py>, kept: &Kept, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    member(py, kept, "picobase._encode", name)
 }
 
 /// What a record is created or changed with.
@@ -164,7 +165,7 @@ pub(crate) fn plain<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny
 /// The moment in milliseconds since the Unix epoch, if the value is a date or a datetime.
 pub(crate) fn moment(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     let py = value.py();
-    if !value.is_instance(DATE.import(py, "datetime", "date")?)? {
+    if !value.is_instance(&member(py, &DATE, "datetime", "date")?)? {
         return Ok(None);
     }
     function(py, &MILLIS, "millis")?.call1((value,))?.extract().map(Some)

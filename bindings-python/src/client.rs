@@ -27,7 +27,7 @@ use crate::{
     fork::Ours,
     hooks::{Listeners, tell_error},
     json::Decoder,
-    options,
+    logging, options,
     realtime::NativeRealtime,
     records::NativeRecords,
     run::{self, Call, Driver},
@@ -189,6 +189,7 @@ impl Family {
         }
         let client = builder.build().map_err(|e| error::raise(py, &e))?;
         let driver = Driver::new(py, &client, self.setup.is_blocking)?;
+        logging::refresh(py);
         let base = Arc::new(Base {
             client: Ours::new(client),
             is_blocking: self.setup.is_blocking,

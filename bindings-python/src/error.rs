@@ -2,12 +2,15 @@
 //! ABI knows no exceptions with fields.
 
 use picobase::{Error, ErrorKind, FieldError};
-use pyo3::{exceptions::PyException, intern, prelude::*, sync::PyOnceLock, types::PyDict};
+use pyo3::{exceptions::PyException, prelude::*, types::PyDict};
 
-use crate::json;
+use crate::{
+    json,
+    kept::{Kept, intern, member},
+};
 
 /// `picobase._errors.make`: the exception of these parts.
-static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static MAKE: Kept = Kept::new();
 
 /// The exception that says what the error says.
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
@@ -28,9 +31,7 @@ pub(crate) fn fail(py: Python<'_>, kind: ErrorKind, message: &str, fix: &str) ->
 
 /// The exception itself, to be kept rather than raised.
 pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
-    let make = MAKE.get_or_try_init(py, || {
-        PyResult::Ok(py.import(intern!(py, "picobase._errors"))?.getattr(intern!(py, "make"))?.unbind())
-    })?;
+    let make = member(py, &MAKE, "picobase._errors", "make")?;
     let fields = PyDict::new(py);
     for (name, field) in error.fields() {
         fields.set_item(name, described(py, field)?)?;
@@ -48,7 +49,7 @@ pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'
     parts.set_item(intern!(py, "body"), error.body())?;
     parts.set_item(intern!(py, "item"), error.item())?;
     parts.set_item(intern!(py, "maybe_created"), error.maybe_created())?;
-    let exception = make.bind(py).call1((error.kind().as_str(), parts))?;
+    let exception = make.call1((error.kind().as_str(), parts))?;
     if let Some(raised) = cause(error) {
         exception.setattr(intern!(py, "__cause__"), raised.value(py))?;
     }

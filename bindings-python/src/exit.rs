@@ -14,10 +14,10 @@ use std::{
 };
 
 use picobase::ErrorKind;
-use pyo3::{intern, prelude::*, wrap_pyfunction};
+use pyo3::{prelude::*, wrap_pyfunction};
 use tokio::sync::mpsc::WeakUnboundedSender;
 
-use crate::error;
+use crate::{error, kept::intern};
 
 /// How long a thread may take to end: a hook of the user's may be busy on it.
 const PATIENCE: Duration = Duration::from_secs(2);

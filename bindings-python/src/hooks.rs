@@ -17,13 +17,13 @@ use picobase::{
 use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyException, PyTypeError},
-    intern,
     prelude::*,
     types::{PyCFunction, PyDict, PyMapping, PyString},
 };
 
 use crate::{
     error, exit,
+    kept::intern,
     run::{in_hook, locals},
     value::query_value,
 };

@@ -21,6 +21,7 @@ mod fork;
 mod home;
 mod hooks;
 mod json;
+mod kept;
 mod live;
 mod logging;
 mod options;
@@ -79,6 +80,8 @@ mod _native {
 
         super::home::check(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        // Made here, while no other thread can be in it, see `kept`.
+        module.py().get_type::<super::progress::Teller>();
         super::logging::start();
         super::exit::watch(module)
     }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use pyo3::{intern, prelude::*, sync::PyOnceLock, types::PyDict};
+use pyo3::{prelude::*, types::PyDict};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -26,17 +26,20 @@ use tracing::{
 use crate::{
     exit,
     fork::Owned,
+    kept::{Kept, intern, member},
     run::{Flagged, in_hook},
 };
 
+/// What hands on to `logging`.
+const MODULE: &str = "picobase._logging";
 /// The least level of Python's that is listened to; 0 is none.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 /// `sys.modules`.
-static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static MODULES: Kept = Kept::new();
 /// `picobase._logging.level`.
-static ASK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static ASK: Kept = Kept::new();
 /// `picobase._logging.emit`.
-static EMIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static EMIT: Kept = Kept::new();
 
 /// Begins to hear the core. Whoever hears it already in this process goes on.
 pub(crate) fn start() {
@@ -44,26 +47,19 @@ pub(crate) fn start() {
     let _ = tracing::subscriber::set_global_default(Ear { last: AtomicU64::new(0) });
 }
 
-/// Looks up who listens, at the beginning of a call.
+/// Looks up who listens: at the beginning of a call, and when a client is made, so that what is imported for it is not
+/// imported by a thread beside which another one forks.
 pub(crate) fn refresh(py: Python<'_>) {
     LEVEL.store(level(py).unwrap_or(0), Ordering::Relaxed);
 }
 
 fn level(py: Python<'_>) -> PyResult<u8> {
-    let modules = MODULES.get_or_try_init(py, || {
-        PyResult::Ok(py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?.unbind())
-    })?;
+    let modules = member(py, &MODULES, "sys", "modules")?;
     // Where the program does not use it, neither do we.
-    if !modules.bind(py).contains(intern!(py, "logging"))? {
+    if !modules.contains(intern!(py, "logging"))? {
         return Ok(0);
     }
-    function(py, &ASK, "level")?.call0()?.extract()
-}
-
-fn function<'py>(py: Python<'py>, kept: &PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let found = kept
-        .get_or_try_init(py, || PyResult::Ok(py.import(intern!(py, "picobase._logging"))?.getattr(name)?.unbind()))?;
-    Ok(found.bind(py).clone())
+    member(py, &ASK, MODULE, "level")?.call0()?.extract()
 }
 
 /// Python's number for a level.
@@ -230,7 +226,7 @@ impl Fields {
         if !rest.is_empty() {
             message = format!("{message} ({})", rest.join(", "));
         }
-        function(py, &EMIT, "emit")?.call1((level, message, extra))?;
+        member(py, &EMIT, MODULE, "emit")?.call1((level, message, extra))?;
         Ok(())
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 use picobase::{ErrorKind, action::CallOptions};
 use pyo3::{
     exceptions::PyTypeError,
-    intern,
     prelude::*,
     types::{PyDict, PyMapping, PyString},
 };
 
-use crate::{body, error, value::query_value};
+use crate::{body, error, kept::intern, value::query_value};
 
 /// Reads `query`, `headers` and `timeout`; anything else is a mistake in the call, which Python's own words tell.
 pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<CallOptions> {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use picobase::files::Progress;
-use pyo3::{intern, prelude::*, types::PyDict};
+use pyo3::{prelude::*, types::PyDict};
 use pyo3_async_runtimes::TaskLocals;
 use tokio::sync::{oneshot, watch};
 
@@ -23,12 +23,13 @@ use crate::{
     beside::Beside,
     client::Live,
     exit,
+    kept::intern,
     run::{Call, in_hook},
 };
 
 /// What is between a transfer and the function.
 #[pyclass(frozen, module = "picobase._native")]
-struct Teller {
+pub(crate) struct Teller {
     function: Py<PyAny>,
     /// Where the function is called; none for the thread that transfers.
     locals: Option<TaskLocals>,

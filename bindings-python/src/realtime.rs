@@ -19,7 +19,6 @@ use picobase::{
 };
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
-    intern,
     prelude::*,
     sync::PyOnceLock,
     types::{PyDict, PyMapping, PyString},
@@ -31,6 +30,7 @@ use crate::{
     error,
     fork::Owned,
     json::{Decoder, to_python},
+    kept::{intern, once},
     live,
     options::{Named, options, time, timeout},
     run::Call,
@@ -383,7 +383,7 @@ static CLASSES: PyOnceLock<Classes> = PyOnceLock::new();
 impl Classes {
     /// They are imported when something has come.
     fn get(py: Python<'_>) -> PyResult<&Classes> {
-        CLASSES.get_or_try_init(py, || {
+        once(py, &CLASSES, || {
             let module = py.import(intern!(py, "picobase._events"))?;
             Ok(Classes {
                 record: module.getattr("RecordEvent")?.unbind(),

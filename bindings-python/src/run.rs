@@ -6,7 +6,10 @@ use std::{
     future::{Future, pending, poll_fn},
     pin::Pin,
     process,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     thread::{self, LocalKey},
     time::Duration,
@@ -15,9 +18,8 @@ use std::{
 use picobase::{Error, ErrorKind, blocking, runtime::BoxFuture};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
-    intern,
     prelude::*,
-    types::PyCFunction,
+    types::{PyCFunction, PyDict, PyTuple},
 };
 use pyo3_async_runtimes::{
     TaskLocals,
@@ -32,7 +34,9 @@ use tokio::{
 use crate::{
     beside::{Beside, Errands, Wanted},
     closing::closed,
-    error, exit, logging,
+    error, exit,
+    kept::intern,
+    logging,
 };
 
 /// What a call of the core gives.
@@ -40,6 +44,9 @@ pub(crate) type Call<T> = BoxFuture<'static, Result<T, Error>>;
 
 /// How often a blocking call looks whether a signal has come.
 const SIGNALS: Duration = Duration::from_millis(100);
+
+/// Was [`rehearse`] called in this process, or in the one that it was forked from?
+static HAS_REHEARSED: AtomicBool = AtomicBool::new(false);
 
 /// What drives the calls of a client and its family.
 #[derive(Clone)]
@@ -123,8 +130,6 @@ thread_local! {
     static HEARS_SIGNALS: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
     /// Where the futures go that are handed over next.
     static SPAWN_ON: RefCell<Option<Handle>> = const { RefCell::new(None) };
-    /// The loop that the result goes to which is handed over next.
-    static RESULT_TO: RefCell<Option<TaskLocals>> = const { RefCell::new(None) };
 }
 
 /// Calls a function of the user's from inside a call.
@@ -328,12 +333,18 @@ impl EventThread {
         let handle = runtime.handle().clone();
         let (alive, mut ended) = mpsc::unbounded_channel();
         let (gone, is_gone) = std::sync::mpsc::channel::<Infallible>();
+        let (ready, is_ready) = std::sync::mpsc::channel::<Infallible>();
         let over: AtEnd = Arc::new(Mutex::new(Some(Vec::new())));
         let last = over.clone();
         let drive = move || {
             let _gone = gone;
             // The interpreter knows the thread from here on: to enter it is cheap then, which each call does.
             let _ = exit::attach(|py| {
+                if !HAS_REHEARSED.swap(true, Ordering::AcqRel) {
+                    // What fails here fails where it is needed too, and is told there.
+                    let _ = rehearse(py, &runtime);
+                }
+                drop(ready);
                 py.detach(|| {
                     // Sent or not: both mean the end.
                     let _ = runtime.block_on(ended.recv());
@@ -346,6 +357,8 @@ impl EventThread {
         };
         thread::Builder::new().name("picobase".into()).spawn(drive).map_err(failed)?;
         exit::began(py, alive.downgrade(), is_gone);
+        // It is dropped, and nothing is sent.
+        let _ = py.detach(move || is_ready.recv());
         Ok(EventThread { handle, alive: Mutex::new(Some(alive)), over })
     }
 
@@ -387,19 +400,71 @@ impl EventThread {
     {
         exit::check(py)?;
         let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| closed(py))?;
-        // Hooks see the context variables of who calls.
-        let locals = TaskLocals::with_running_loop(py)?.copy_context(py)?;
-        let to = locals.clone();
+        let running = TaskLocals::with_running_loop(py)?.event_loop(py);
         let call = async move {
             let _alive = alive;
             let result = call.await;
-            RESULT_TO.set(Some(to));
             Ok(Outcome { result, convert })
         };
-        SPAWN_ON.set(Some(self.handle.clone()));
-        let awaitable = future_into_py_with_locals::<Bridge, _, _>(py, locals, call);
-        SPAWN_ON.set(None);
-        awaitable
+        awaitable(py, &self.handle, running, call)
+    }
+}
+
+/// What is done on that thread, as something to await in a loop. Hooks see the context variables of who calls.
+fn awaitable<'py, T>(
+    py: Python<'py>,
+    thread: &Handle,
+    running: Bound<'py, PyAny>,
+    work: impl Future<Output = PyResult<T>> + Send + 'static,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    T: for<'a> IntoPyObject<'a> + Send + 'static,
+{
+    let told = TaskLocals::new(Bound::new(py, NativeLoop(running.clone().unbind()))?.into_any());
+    let work = LOCALS.scope(TaskLocals::new(running).copy_context(py)?, work);
+    SPAWN_ON.set(Some(thread.clone()));
+    let awaitable = future_into_py_with_locals::<Bridge, _, _>(py, told, work);
+    SPAWN_ON.set(None);
+    awaitable
+}
+
+/// A call that does nothing, before any other: the bridge to asyncio has locks of its own for what it looks up once, see
+/// [`kept`](crate::kept), and here no other thread is in it.
+fn rehearse(py: Python<'_>, runtime: &tokio::runtime::Runtime) -> PyResult<()> {
+    let running = py.import("asyncio")?.call_method0("new_event_loop")?;
+    // There is none on this thread, but how to find out is kept from now on.
+    let _ = TaskLocals::with_running_loop(py);
+    let played = awaitable(py, runtime.handle(), running.clone(), async { Ok(()) }).and_then(|awaitable| {
+        py.detach(|| {
+            runtime.block_on(async {
+                while runtime.metrics().num_alive_tasks() > 0 {
+                    task::yield_now().await;
+                }
+            });
+        });
+        running.call_method1("run_until_complete", (awaitable,))
+    });
+    running.call_method0("close")?;
+    played.map(drop)
+}
+
+/// A loop of asyncio's that may be closed when it is told something: then nobody waits for it.
+#[pyclass(frozen, module = "picobase._native")]
+pub(crate) struct NativeLoop(Py<PyAny>);
+
+#[pymethods]
+impl NativeLoop {
+    fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.bind(py).call_method0(intern!(py, "create_future"))
+    }
+
+    #[pyo3(signature = (*given, **named))]
+    fn call_soon_threadsafe(&self, given: &Bound<'_, PyTuple>, named: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+        let (py, running) = (given.py(), self.0.bind(given.py()));
+        match running.call_method(intern!(py, "call_soon_threadsafe"), given, named) {
+            Err(raised) if !running.call_method0(intern!(py, "is_closed"))?.is_truthy()? => Err(raised),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -425,12 +490,6 @@ where
     }
 }
 
-/// Can the loop be told anything?
-fn is_open(py: Python<'_>, to: &TaskLocals) -> bool {
-    let closed = to.event_loop(py).call_method0(intern!(py, "is_closed")).and_then(|closed| closed.is_truthy());
-    !closed.unwrap_or(false)
-}
-
 tokio::task_local! {
     static LOCALS: TaskLocals;
 }
@@ -450,15 +509,10 @@ impl Runtime for Bridge {
         Box::pin(async move { task.await.map_err(|e| Ended(Some(e))) })
     }
 
-    /// In place: the thread is there for Python, and has to wait for the interpreter anyway. A loop that was closed
-    /// meanwhile, or an interpreter that ends, is not told what came of a call.
+    /// In place: the thread is there for Python, and has to wait for the interpreter anyway. One that ends is not told
+    /// what came of a call.
     fn spawn_blocking<F: FnOnce() + Send + 'static>(work: F) -> Self::JoinHandle {
-        let to = RESULT_TO.take();
-        let _ = exit::attach(|py| {
-            if to.is_none_or(|to| is_open(py, &to)) {
-                work();
-            }
-        });
+        let _ = exit::attach(|_| work());
         Box::pin(async { Ok(()) })
     }
 }

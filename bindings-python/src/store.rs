@@ -12,10 +12,10 @@ use picobase::{
     auth::{FileStore, Session, Store},
     runtime::BoxFuture,
 };
-use pyo3::{exceptions::PyTypeError, intern, prelude::*};
+use pyo3::{exceptions::PyTypeError, prelude::*};
 use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 
-use crate::{error, exit, run::in_hook};
+use crate::{error, exit, kept::intern, run::in_hook};
 
 /// The store of a client's session.
 #[derive(Clone)]

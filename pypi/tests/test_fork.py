@@ -153,6 +153,32 @@ def test_hooks_and_closed_clients_go_along(kit: Testkit) -> None:
     )
 
 
+def test_a_fork_beside_the_first_calls_of_all(kit: Testkit) -> None:
+    # What the first calls look up once is being looked up by other threads.
+    for _ in range(10):
+        forks(
+            """
+            client, other = Client(URL), AsyncClient(URL)
+            posts = client.collection("posts")
+
+            async def call():
+                return await other.collection("posts").get_list(1, 1)
+
+            def work():
+                assert posts.get_list(1, 1).page == asyncio.run(call()).page == 1
+
+            threads = [threading.Thread(target=posts.get_list, args=(1, 1)) for _ in range(3)]
+            threads.append(threading.Thread(target=lambda: asyncio.run(call())))
+            for thread in threads:
+                thread.start()
+            reap(child(work))
+            for thread in threads:
+                thread.join()
+            """,
+            kit.url,
+        )
+
+
 @pytest.mark.timeout(600)
 def test_fifty_forks_under_load(kit: Testkit) -> None:
     forks(

@@ -77,16 +77,23 @@ export class Stage {
     return (await this.proxy.requests("/api/realtime")).filter((request) => request.method === "GET");
   }
 
-  /** Cuts the stream, of which there is one: waits until the client is connected by it, however long it takes to come back. */
-  async cut(how: "close" | "reset" | "stall"): Promise<void> {
+  /** Waits until the client is connected, by one stream, however long that takes. */
+  async connected(): Promise<void> {
     await until(async () => this.client.realtime.isConnected && (await this.streams()).filter((stream) => stream.ended_ms === null).length === 1);
+  }
+
+  /** Cuts the stream, of which there is one. */
+  async cut(how: "close" | "reset" | "stall"): Promise<void> {
+    await this.connected();
     await until(() => this.proxy.cut(how, "/api/realtime"), ({ connections }) => connections > 0);
   }
 
   /** Cuts it, and lets no other begin before something was written that only catching up can tell of. */
   async cutFor(how: "close" | "reset" | "stall"): Promise<void> {
+    await this.connected();
     await this.proxy.faults({ method: "GET", path: "/api/realtime", action: { type: "reset" } });
-    await this.cut(how);
+    // One that was to be replaced just now may be gone already.
+    await this.proxy.cut(how, "/api/realtime");
     await this.more(3);
     await this.direct.collection("bulk").create({ n: this.written, text: "missed" });
     await this.proxy.faults();

@@ -75,19 +75,25 @@ class Stage:
         return [request for request in await self.requests() if request["method"] == "GET"]
 
     async def cut(self, how: str) -> None:
-        """Cuts the stream, of which there is one: waits until the client is connected by it, however long that takes."""
+        """Cuts the stream, of which there is one."""
+        await self.connected()
+        await until(lambda: asyncio.to_thread(self.proxy.cut, how, "/api/realtime"))
+
+    async def connected(self) -> None:
+        """Waits until the client is connected, by one stream, however long that takes."""
 
         async def one() -> bool:
             open_ones = [stream for stream in await self.streams() if stream["ended_ms"] is None]
             return self.client.realtime.is_connected and len(open_ones) == 1
 
         await until(one)
-        await until(lambda: asyncio.to_thread(self.proxy.cut, how, "/api/realtime"))
 
     async def cut_for(self, how: str) -> None:
         """Cuts it, and lets no other begin before something was written that only catching up can tell of."""
+        await self.connected()
         await asyncio.to_thread(self.proxy.faults, {"method": "GET", "path": "/api/realtime", "action": {"type": "reset"}})
-        await self.cut(how)
+        # One that was to be replaced just now may be gone already.
+        await asyncio.to_thread(self.proxy.cut, how, "/api/realtime")
         await self.more(3)
         await self.direct.collection("bulk").create({"n": self.written, "text": "missed"})
         await asyncio.to_thread(self.proxy.faults)

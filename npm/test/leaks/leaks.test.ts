@@ -42,15 +42,21 @@ const stats = (client: Client<any>): Stats => (client as any).engine.stats();
 
 /**
  * Does `work` in rounds, and waits until what the last rounds have added to the heap is gone: a leak stays, what a timer or a
- * socket still holds goes. Answers what they have added to the module's memory, in bytes.
+ * socket still holds goes. Answers what they have added to the module's memory, in bytes: it never gets smaller, and grows once more where
+ * more than ever before happens at one moment, so where it grew the rounds are done again. A leak adds to it each time.
  */
 async function growth(client: Client<any>, rounds: number, work: () => Promise<void>): Promise<number> {
   const warm = 6;
   for (let n = 0; n < warm; n++) await work();
-  const before = { heap: await heap(), memory: stats(client).memory };
-  for (let n = 0; n < rounds; n++) await work();
-  await until(async () => ((await heap()) - before.heap) / 1e6, (megabytes) => megabytes < 1);
-  return stats(client).memory - before.memory;
+  const before = await heap();
+  let grown = Infinity;
+  for (let tries = 0; tries < 4 && grown > PAGE; tries++) {
+    const { memory } = stats(client);
+    for (let n = 0; n < rounds; n++) await work();
+    grown = Math.min(grown, stats(client).memory - memory);
+  }
+  await until(async () => ((await heap()) - before) / 1e6, (megabytes) => megabytes < 1);
+  return grown;
 }
 
 const page = JSON.stringify({ page: 1, perPage: 30, totalItems: 20, totalPages: 1, items: Array.from({ length: 20 }, (_, n) => ({ id: `r${n}`, title: "x".repeat(200), n })) });

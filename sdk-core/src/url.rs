@@ -566,12 +566,7 @@ pub(crate) fn fill_path(template: &str, params: &[(&str, &str)]) -> Result<Strin
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').unwrap_or((after, ""));
         let value = params.iter().find(|(key, _)| *key == name).map(|(_, value)| *value).unwrap_or_default();
-        if matches!(value, "" | "." | "..") {
-            return Err(Error::not_found(
-                [&quoted(value), " cannot be the ", param_noun(name), " of anything"].concat(),
-            )
-            .with_fix("Pass the id or name of something that exists."));
-        }
+        check_segment(name, value)?;
         out.push_str(before);
         push_encoded(&mut out, value);
         rest = after;
@@ -580,7 +575,18 @@ pub(crate) fn fill_path(template: &str, params: &[(&str, &str)]) -> Result<Strin
     Ok(out)
 }
 
-/// What a path parameter is called towards the user.
+/// Refuses what cannot be a segment of a path: the parameter of this name.
+///
+/// # Errors
+/// As [`fill_path`].
+pub(crate) fn check_segment(name: &str, value: &str) -> Result<(), Error> {
+    if !matches!(value, "" | "." | "..") {
+        return Ok(());
+    }
+    let message = [&quoted(value), " cannot be the ", param_noun(name), " of anything"].concat();
+    Err(Error::not_found(message).with_fix("Pass the id or name of something that exists."))
+}
+
 /// A number in decimals. What `Display` writes, without its formatter: a module for the web needs nothing else of it.
 pub(crate) fn decimal(value: i64) -> String {
     let digits = digits(value.unsigned_abs());
@@ -607,6 +613,7 @@ pub(crate) fn quoted(text: &str) -> String {
     crate::json::Json::string(text).as_text().to_string()
 }
 
+/// What a path parameter is called towards the user.
 fn param_noun(name: &str) -> &'static str {
     match name {
         "c" => "collection name",

@@ -18,7 +18,7 @@ use crate::{
     json::{FromJson, ToJson},
     live::LiveQuery,
     realtime::Subscribe,
-    url::fill_path,
+    url::check_segment,
 };
 
 /// The records of one collection; `T` is what a record is decoded to.
@@ -209,9 +209,8 @@ impl<T: FromJson> Collection<T> {
     /// # }
     /// ```
     pub fn subscribe(&self, record: &str) -> Subscribe<T> {
-        // An id that cannot be is found out as in every path, but topics are not encoded.
-        let checked = fill_path("{c}{id}", &[("c", &self.name), ("id", record)]);
-        Subscribe::new(&self.client, checked.map(|_| [&self.name, "/", record].concat()))
+        let checked = check_segment("c", &self.name).and_then(|()| check_segment("id", record));
+        Subscribe::new(&self.client, checked.map(|()| [&self.name, "/", record].concat()))
     }
 
     /// Ends all subscriptions to a record, or to all of them (`*`), whatever their options.

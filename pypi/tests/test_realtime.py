@@ -194,7 +194,7 @@ async def test_who_reads_too_slowly_is_told_how_much_was_lost_and_gets_the_newes
     for n in range(6):
         await posts.create({"title": title, "n": n})
         # The server promises no order, so each write waits for the event of the last.
-        await until(lambda: len(heard) > n)  # noqa: B023
+        await until(lambda: len(heard) > n)  # noqa: B023  (it is over before the next n)
     lagged = await slow.next(timeout=30)
     assert lagged == Lagged(4)
     assert (lagged.action, lagged.record, lagged.missed) == ("lagged", None, 4)
@@ -781,7 +781,7 @@ def test_what_is_told_can_be_taken_apart() -> None:
 
 def test_realtime_options_are_checked() -> None:
     with pytest.raises(TypeError, match="unexpected option of realtime 'livness'"):
-        Client("http://127.0.0.1:1", realtime={"livness": 1})  # type: ignore[arg-type]
+        Client("http://127.0.0.1:1", realtime={"livness": 1})  # type: ignore[arg-type]  # the mistake is what is tested
     with pytest.raises(PicoBaseError) as caught:
         Client("http://127.0.0.1:1", realtime={"liveness": -1})
     assert caught.value.kind == "Validation"

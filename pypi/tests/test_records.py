@@ -153,7 +153,7 @@ async def test_what_progress_raises_at_the_end_is_raised_too(kit: Testkit) -> No
         task = asyncio.ensure_future(client.collection("posts").create(body, on_progress=refuse))
         await asyncio.sleep(0)
         # The upload is over before the event loop can tell of it.
-        time.sleep(1)  # noqa: ASYNC251
+        time.sleep(1)  # noqa: ASYNC251  (the loop is to stand still)
         with pytest.raises(Enough):
             await task
 

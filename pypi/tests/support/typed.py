@@ -71,7 +71,7 @@ def records(client: Client) -> None:
     assert_type(posts.get_list()[1:], list[Post])
     assert_type(posts.get_full_list(), list[Post])
     assert_type(posts.get_many(["a"]).records, list[Post])
-    assert_type([post for post in posts.iterate()], list[Post])  # noqa: C416
+    assert_type([post for post in posts.iterate()], list[Post])  # noqa: C416  (the loop is what is asserted, too)
     batch = client.batch()
     assert_type(batch.send(), list[BatchResult])
     assert_type(batch.send_chunked(), Chunked)

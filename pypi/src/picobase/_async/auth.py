@@ -369,6 +369,7 @@ class AsyncAuth:
             DecodeError: Its token is none.
             StorageError: It could not be kept.
         """
+        # Not all who call have a type checker.
         if not isinstance(session, Session):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"expected a Session, not {type(session).__name__}; of a token alone it is `Session.from_token(token)`")
         await self._native.set_session(session.token, session.record or None)

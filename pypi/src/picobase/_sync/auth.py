@@ -370,6 +370,7 @@ class Auth:
             DecodeError: Its token is none.
             StorageError: It could not be kept.
         """
+        # Not all who call have a type checker.
         if not isinstance(session, Session):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"expected a Session, not {type(session).__name__}; of a token alone it is `Session.from_token(token)`")
         self._native.set_session(session.token, session.record or None)

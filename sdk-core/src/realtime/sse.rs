@@ -155,7 +155,7 @@ impl Decoder {
     fn field(&mut self, line: &[u8]) -> Result<(), TooLong> {
         let colon = line.iter().position(|b| *b == b':').unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();
-        if !matches!(name, b"data" | b"event" | b"id" | b"retry") {
+        if !FIELDS.contains(&name) {
             return Ok(());
         }
         let value = value.strip_prefix(b":").unwrap_or(value);

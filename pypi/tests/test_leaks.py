@@ -111,7 +111,7 @@ async def main():
         await work(calls)
         before = held()
         await work(calls)
-        compare(before)
+        compare(before, at_once=50)
         await refused.close()
 asyncio.run(main())
 """

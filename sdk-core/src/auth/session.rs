@@ -109,6 +109,15 @@ enum Change {
     Stored,
 }
 
+/// Why a session is refreshed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// Somebody asked for it.
+    Asked,
+    /// The token is old.
+    Due,
+}
+
 /// What stands between a call and the server.
 enum Need {
     Nothing(Authorized),
@@ -173,7 +182,7 @@ impl SessionState {
         });
         let Some((session, action, generation)) = live else { return Ok(()) };
         if action == RefreshAction::Refresh {
-            return self.refresh(client).await.map(|_| ());
+            return self.refresh_if_due(client).await.map(|_| ());
         }
         // The others are asked for by the call itself, or cannot be.
         if action != RefreshAction::None || !is_refreshable(&session) {
@@ -248,7 +257,7 @@ impl SessionState {
         let now = client.shared.runtime.now();
         let action = self.state.with(|s| s.live.as_ref().map(|live| live.action(now, s.last_refresh)));
         match action {
-            Some(RefreshAction::AskFirst) => self.refresh(client).await.map(|_| ()),
+            Some(RefreshAction::AskFirst) => self.refresh_if_due(client).await.map(|_| ()),
             Some(RefreshAction::Ended) => self.end(client, self.generation()).await,
             Some(_) => Ok(()),
             None => self.sign_in_again(client).await,
@@ -264,6 +273,9 @@ impl SessionState {
     }
 
     async fn load(&self, client: &Client) -> Result<(), Error> {
+        if self.state.with(|s| s.loaded) {
+            return Ok(());
+        }
         let session = self.stored(client).await?;
         let live = session.as_ref().and_then(|session| Live::loaded(session, client.shared.runtime.now()));
         let lost = session.is_some() && live.is_none();
@@ -376,16 +388,21 @@ impl SessionState {
 
     /// Starts a refresh, or joins the one that runs.
     pub(crate) fn refresh(&self, client: &Client) -> Joined<RefreshRun> {
-        self.refreshing.join_or_start(|| refresh(client.clone()))
+        self.refreshing.join_or_start(|| refresh(client.clone(), Reason::Asked))
     }
 
-    /// [`refresh`](Self::refresh), beside the calls: it goes on when the call that began it is done.
+    /// [`refresh`](Self::refresh), where the token's age is the reason.
+    fn refresh_if_due(&self, client: &Client) -> Joined<RefreshRun> {
+        self.refreshing.join_or_start(|| refresh(client.clone(), Reason::Due))
+    }
+
+    /// [`refresh_if_due`](Self::refresh_if_due), beside the calls: it goes on when the call that began it is done.
     fn refresh_beside(&self, client: &Client) -> Joined<RefreshRun> {
         let running = self.refreshing.current();
-        let joined = self.refresh(client);
+        let joined = self.refresh_if_due(client);
         joined.keep();
         if running.is_none() {
-            let beside = self.refresh(client);
+            let beside = self.refresh_if_due(client);
             client.shared.runtime.spawn(boxed(async move { drop(beside.await) }));
         }
         joined
@@ -408,14 +425,20 @@ impl SessionState {
         }
     }
 
-    async fn run_refresh(&self, client: &Client) -> RefreshRun {
+    async fn run_refresh(&self, client: &Client, reason: Reason) -> RefreshRun {
         let now = client.shared.runtime.now();
         let start = self.state.with(|s| {
-            let session = s.live.as_ref()?.session.clone();
+            let Some(live) = s.live.as_ref() else { return Err(false) };
+            if reason == Reason::Due && live.action(now, s.last_refresh) == RefreshAction::None {
+                return Err(true);
+            }
             s.last_refresh = Some(now);
-            Some((session, s.generation))
+            Ok((live.session.clone(), s.generation))
         });
-        let Some((session, generation)) = start else { return Ok(false) };
+        let (session, generation) = match start {
+            Ok(start) => start,
+            Err(alive) => return Ok(alive),
+        };
         match ask(client, session).await {
             Ok(session) => {
                 self.replace(client, generation, &session).await?;
@@ -609,7 +632,10 @@ impl SessionState {
     }
 
     async fn write_store(&self) -> (u64, Result<(), Error>) {
-        let (version, session) = self.state.with(|s| (s.version, s.session()));
+        let (version, saved, session) = self.state.with(|s| (s.version, s.saved, s.session()));
+        if saved >= version {
+            return (version, Ok(()));
+        }
         let result = match session {
             Some(session) => self.store.save(session.to_stored()).await,
             None => self.store.clear().await,
@@ -754,17 +780,25 @@ impl Live {
 
 // Work that calls share is boxed here and not where it is joined: a call may refresh the session, and a refresh is a
 // call, so somewhere the type of the future must end.
+//
+// Each looks first whether it is still needed: between the look of a caller who found it so and its start, the run of
+// another thread may have ended.
 
 fn load(client: Client) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(async move { client.session.load(&client).await })
 }
 
-fn refresh(client: Client) -> BoxFuture<'static, RefreshRun> {
-    Box::pin(async move { client.session.run_refresh(&client).await })
+fn refresh(client: Client, reason: Reason) -> BoxFuture<'static, RefreshRun> {
+    Box::pin(async move { client.session.run_refresh(&client, reason).await })
 }
 
 fn sign_in(client: Client, credentials: Credentials) -> BoxFuture<'static, Result<(), Error>> {
-    Box::pin(async move { credentials.sign_in(&client).await.map(|_| ()) })
+    Box::pin(async move {
+        if client.session.current().is_some() {
+            return Ok(());
+        }
+        credentials.sign_in(&client).await.map(|_| ())
+    })
 }
 
 /// Asks the server for a new token.

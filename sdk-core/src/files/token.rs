@@ -41,16 +41,16 @@ impl FileToken {
 
     /// The token that is cached, or a new one; callers that come together share one request.
     pub(crate) async fn get(&self, client: &Client) -> Result<String, Error> {
-        let now = client.shared.runtime.uptime();
-        let cached = self.cached.with(|slot| match slot {
-            Some(cached) if now < cached.until => Some(cached.token.clone()),
-            _ => None,
-        });
-        let token = match cached {
+        let token = match self.at_hand(client) {
             Some(token) => token,
             None => self.asking.join_or_start(|| fetch(client.clone())).await?,
         };
         Ok(token.expose_secret().to_string())
+    }
+
+    fn at_hand(&self, client: &Client) -> Option<SecretString> {
+        let now = client.shared.runtime.uptime();
+        self.cached.with(|slot| slot.as_ref().filter(|cached| now < cached.until).map(|cached| cached.token.clone()))
     }
 
     /// Forgets the token, and does not keep one that is being asked for: it belongs to an earlier session.
@@ -62,6 +62,10 @@ impl FileToken {
 
 fn fetch(client: Client) -> BoxFuture<'static, Result<SecretString, Error>> {
     Box::pin(async move {
+        // Since its caller looked, the run of another thread may have ended.
+        if let Some(token) = client.session.file_token.at_hand(&client) {
+            return Ok(token);
+        }
         let generation = client.session.generation();
         let answer = execute(&client, Call::new(&endpoints::FILES_TOKEN, &[])).await?;
         let token = answer.read(|json| {

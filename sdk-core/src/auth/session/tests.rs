@@ -28,6 +28,7 @@ fn session(user: &str, n: u32, name: &str) -> Session {
 #[derive(Default)]
 struct Shared {
     slot: Mutex<Option<String>>,
+    loads: Mutex<u32>,
     /// Saves and removals of the client.
     writes: Mutex<u32>,
     unreadable: Mutex<bool>,
@@ -68,6 +69,7 @@ impl Store for SharedStore {
             if *self.0.unreadable.lock().unwrap() {
                 return Err(Error::new(ErrorKind::Storage, "unreadable"));
             }
+            *self.0.loads.lock().unwrap() += 1;
             let text = self.text();
             let slow = self.0.slow_load.lock().unwrap().take();
             if let Some(slow) = slow {
@@ -307,4 +309,61 @@ async fn a_store_that_cannot_be_read_changes_nothing_and_a_damaged_one_signs_out
     *world.store.0.slot.lock().unwrap() = Some("{\"token\": \"ha".to_string());
     world.client.auth().sync_from_store().await.unwrap();
     assert_eq!(world.events(), [("SIGNED_OUT", None)]);
+}
+
+/// What an instance answers: a sign-in or a refresh with that session, all else with a token and an empty list.
+fn answers(session: &Session, counts: &Arc<Mutex<Vec<String>>>) -> MemoryTransport {
+    let (signed_in, counts) = (session.to_stored(), counts.clone());
+    MemoryTransport::new(move |request| {
+        let path = request.path().to_string();
+        let body = match path.rsplit('/').next() {
+            Some("auth-with-password" | "auth-refresh") => signed_in.clone(),
+            _ => r#"{"token":"t","page":1,"perPage":1,"totalItems":0,"totalPages":0,"items":[]}"#.to_string(),
+        };
+        counts.lock().unwrap().push(path);
+        async move {
+            let mut headers = Headers::new();
+            headers.set("content-type", "application/json");
+            Ok(Response::new(200, headers, body))
+        }
+    })
+}
+
+/// Threads that come when the work of another has just ended find it done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn threads_that_come_together_do_each_thing_once() {
+    for round in 0..2000 {
+        let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+        let claims = format!(r#"{{"id":"ada","collectionId":"c1","refreshable":true,"exp":{}}}"#, now + 30);
+        let old = Session::new(
+            format!("h.{}.s", base64url_encode(claims.as_bytes())),
+            Json::object([("id", Json::string("ada"))]),
+        );
+        let (store, requests) = (SharedStore::default(), Arc::default());
+        let builder = Client::builder().url("http://memory").transport(answers(&session("ada", 1, "Ada"), &requests));
+        let builder = builder.credentials(Credentials::new("ada@example.com", "secret"));
+        let is_signed_in = round % 2 == 0;
+        store.put(is_signed_in.then_some(&old));
+        let client = builder.store(store.clone()).build().unwrap();
+        let start = Arc::new(tokio::sync::Barrier::new(4));
+        let calls = (0..4).map(|_| {
+            let (client, start) = (client.clone(), start.clone());
+            tokio::spawn(async move {
+                start.wait().await;
+                client.collection("posts").get_list(1, 1).await.unwrap();
+                client.files().get_token().await.unwrap();
+            })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            call.await.unwrap();
+        }
+        client.auth().settled().await;
+        let requests = requests.lock().unwrap();
+        let count = |end: &str| requests.iter().filter(|path| path.ends_with(end)).count();
+        let (signs_in, refreshes) = if is_signed_in { (0, 1) } else { (1, 0) };
+        let done =
+            (count("auth-with-password"), count("auth-refresh"), count("files/token"), *store.0.loads.lock().unwrap());
+        assert_eq!(done, (signs_in, refreshes, 1, 1));
+        assert!(store.writes() <= 1);
+    }
 }

@@ -351,6 +351,7 @@ async fn threads_that_come_together_do_each_thing_once() {
             tokio::spawn(async move {
                 start.wait().await;
                 client.collection("posts").get_list(1, 1).await.unwrap();
+                start.wait().await;
                 client.files().get_token().await.unwrap();
             })
         });

@@ -28,7 +28,7 @@ use crate::{
     fork::Owned,
     hooks::unraisable,
     json,
-    options::{options, time, timeout},
+    options::{Text, options, time},
     run::{Call, in_hook},
     store::{Answer, settle},
 };
@@ -115,45 +115,45 @@ impl NativeAuth {
     fn sign_in<'py>(
         &self,
         py: Python<'py>,
-        identity: &str,
-        password: &str,
-        mfa_id: Option<&str>,
-        identity_field: Option<&str>,
+        identity: Text,
+        password: Text,
+        mfa_id: Option<Text>,
+        identity_field: Option<Text>,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
-        let call = auth.sign_in(identity, password);
-        let call = if let Some(name) = identity_field { call.identity_field(name) } else { call };
-        begin(&live, py, call, mfa_id, given)
+        let call = auth.sign_in(&identity, &password);
+        let call = if let Some(name) = identity_field { call.identity_field(&name) } else { call };
+        begin(&live, py, call, mfa_id.as_deref(), given)
     }
 
     fn sign_in_with_otp<'py>(
         &self,
         py: Python<'py>,
-        otp_id: &str,
-        password: &str,
-        mfa_id: Option<&str>,
+        otp_id: Text,
+        password: Text,
+        mfa_id: Option<Text>,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
-        begin(&live, py, auth.sign_in_with_otp(otp_id, password), mfa_id, given)
+        begin(&live, py, auth.sign_in_with_otp(&otp_id, &password), mfa_id.as_deref(), given)
     }
 
-    fn request_otp<'py>(&self, py: Python<'py>, email: &str, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn request_otp<'py>(&self, py: Python<'py>, email: Text, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
-        let call = auth.request_otp(email).options(options(given)?).into_future();
+        let call = auth.request_otp(&email).options(options(given)?).into_future();
         live.run(py, call, |py, otp| Ok(otp.otp_id.into_pyobject(py)?.into_any().unbind()))
     }
 
     fn sign_up<'py>(
         &self,
         py: Python<'py>,
-        email: &str,
-        password: &str,
+        email: Text,
+        password: Text,
         data: Maybe<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
-        let call = auth.sign_up(email, password);
+        let call = auth.sign_up(&email, &password);
         let call = if let Some(data) = fields(data)? { call.data(&data) } else { call };
         live.run(py, call.into_future(), |py, session| maybe_parts(py, session.as_ref()))
     }
@@ -167,69 +167,69 @@ impl NativeAuth {
     fn request_verification<'py>(
         &self,
         py: Python<'py>,
-        email: &str,
+        email: Text,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.done(py, given, |auth| auth.request_verification(email))
+        self.done(py, given, |auth| auth.request_verification(&email))
     }
 
     fn confirm_verification<'py>(
         &self,
         py: Python<'py>,
-        token: &str,
+        token: Text,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.done(py, given, |auth| auth.confirm_verification(token))
+        self.done(py, given, |auth| auth.confirm_verification(&token))
     }
 
     fn request_password_reset<'py>(
         &self,
         py: Python<'py>,
-        email: &str,
+        email: Text,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.done(py, given, |auth| auth.request_password_reset(email))
+        self.done(py, given, |auth| auth.request_password_reset(&email))
     }
 
     fn confirm_password_reset<'py>(
         &self,
         py: Python<'py>,
-        token: &str,
-        password: &str,
+        token: Text,
+        password: Text,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.done(py, given, |auth| auth.confirm_password_reset(token, password))
+        self.done(py, given, |auth| auth.confirm_password_reset(&token, &password))
     }
 
     fn request_email_change<'py>(
         &self,
         py: Python<'py>,
-        new_email: &str,
+        new_email: Text,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.done(py, given, |auth| auth.request_email_change(new_email))
+        self.done(py, given, |auth| auth.request_email_change(&new_email))
     }
 
     fn confirm_email_change<'py>(
         &self,
         py: Python<'py>,
-        token: &str,
-        password: &str,
+        token: Text,
+        password: Text,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.done(py, given, |auth| auth.confirm_email_change(token, password))
+        self.done(py, given, |auth| auth.confirm_email_change(&token, &password))
     }
 
     /// A client that is signed in as another user.
     fn impersonate<'py>(
         &self,
         py: Python<'py>,
-        id: &str,
+        id: Text,
         duration: Maybe<'_, 'py>,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
-        let call = auth.impersonate(id).options(options(given)?);
+        let call = auth.impersonate(&id).options(options(given)?);
         let call = match duration.map(|given| time(given, "duration")).transpose()?.flatten() {
             Some(duration) => call.duration(duration),
             None => call,
@@ -241,13 +241,13 @@ impl NativeAuth {
         })
     }
 
-    fn external_auths<'py>(&self, py: Python<'py>, id: &str, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn external_auths<'py>(&self, py: Python<'py>, id: Text, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
-        let list = auth.external_auths(id).map_err(|e| error::raise(py, &e))?.typed::<Json>().options(options(given)?);
+        let list = auth.external_auths(&id).map_err(|e| error::raise(py, &e))?.typed::<Json>().options(options(given)?);
         live.run(py, list.into_future(), |py, accounts| Ok(json::to_python(py, &Json::array(accounts))?.unbind()))
     }
 
-    fn unlink_external_auth<'py>(&self, py: Python<'py>, id: String, provider: String) -> PyResult<Bound<'py, PyAny>> {
+    fn unlink_external_auth<'py>(&self, py: Python<'py>, id: Text, provider: Text) -> PyResult<Bound<'py, PyAny>> {
         self.own(py, |auth| async move { auth.unlink_external_auth(&id, &provider).await })
     }
 
@@ -262,41 +262,36 @@ impl NativeAuth {
         })
     }
 
-    fn begin_oauth2<'py>(
-        &self,
-        py: Python<'py>,
-        provider: String,
-        redirect_url: String,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn begin_oauth2<'py>(&self, py: Python<'py>, provider: Text, redirect_url: Text) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
         live.run(py, Box::pin(async move { auth.begin_oauth2(&provider, &redirect_url).await }), |py, start| {
             Ok((start.url, start.state, start.saved).into_pyobject(py)?.into_any().unbind())
         })
     }
 
-    fn resume_oauth2(&self, py: Python<'_>, saved: &str) -> PyResult<()> {
+    fn resume_oauth2(&self, py: Python<'_>, saved: Text) -> PyResult<()> {
         let (_, auth) = self.open(py)?;
-        auth.resume_oauth2(saved).map_err(|e| error::raise(py, &e))
+        auth.resume_oauth2(&saved).map_err(|e| error::raise(py, &e))
     }
 
     /// With code and state; or with the whole address, and no state.
     fn finish_oauth2<'py>(
         &self,
         py: Python<'py>,
-        back: &str,
-        state: Option<&str>,
+        back: Text,
+        state: Option<Text>,
         create_data: Maybe<'_, 'py>,
-        mfa_id: Option<&str>,
+        mfa_id: Option<Text>,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (live, auth) = self.open(py)?;
         let (data, options) = (fields(create_data)?, options(given)?);
         let finish: FinishOAuth2 = match state {
-            Some(state) => auth.finish_oauth2(back, state),
-            None => auth.finish_oauth2_url(back),
+            Some(state) => auth.finish_oauth2(&back, &state),
+            None => auth.finish_oauth2_url(&back),
         };
         let finish = if let Some(data) = data { finish.create_data(&data) } else { finish };
-        let finish = if let Some(mfa) = mfa_id { finish.mfa_id(mfa) } else { finish };
+        let finish = if let Some(mfa) = mfa_id { finish.mfa_id(&mfa) } else { finish };
         live.run(py, finish.options(options).into_future(), |py, session| parts(py, &session))
     }
 
@@ -305,11 +300,11 @@ impl NativeAuth {
     fn sign_in_with_oauth2<'py>(
         &self,
         py: Python<'py>,
-        provider: &str,
+        provider: Text,
         open: Py<PyAny>,
         scopes: Option<Vec<String>>,
         create_data: Maybe<'_, 'py>,
-        mfa_id: Option<&str>,
+        mfa_id: Option<Text>,
         limit: Maybe<'_, 'py>,
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -322,10 +317,11 @@ impl NativeAuth {
             // Nobody waits for it any more where the call was cancelled.
             drop(opened.map(|opened| sender.send(opened)));
         };
-        let call = auth.sign_in_with_oauth2(provider, show).scopes(scopes.unwrap_or_default()).options(options(given)?);
+        let call =
+            auth.sign_in_with_oauth2(&provider, show).scopes(scopes.unwrap_or_default()).options(options(given)?);
         let call = if let Some(data) = fields(create_data)? { call.create_data(&data) } else { call };
-        let call = if let Some(mfa) = mfa_id { call.mfa_id(mfa) } else { call };
-        let call = match limit.map(timeout).transpose()?.flatten() {
+        let call = if let Some(mfa) = mfa_id { call.mfa_id(&mfa) } else { call };
+        let call = match limit.map(|given| time(given, "timeout")).transpose()?.flatten() {
             Some(limit) => call.timeout(limit),
             None => call,
         };
@@ -356,8 +352,8 @@ impl NativeAuth {
         self.own(py, |auth| async move { auth.sync_from_store().await })
     }
 
-    fn set_session<'py>(&self, py: Python<'py>, token: &str, record: Maybe<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let adopted = session(token, record)?;
+    fn set_session<'py>(&self, py: Python<'py>, token: Text, record: Maybe<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let adopted = session(&token, record)?;
         self.own(py, |auth| async move { auth.set_session(adopted).await })
     }
 

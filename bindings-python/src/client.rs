@@ -1,8 +1,11 @@
 //! The client: how it is set up, what it shares with its family, and how it begins anew in a child process.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, Weak,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    ops::Deref,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use arc_swap::{ArcSwapOption, ArcSwapWeak};
@@ -27,7 +30,8 @@ use crate::{
     fork::Ours,
     hooks::{Listeners, tell_error},
     json::Decoder,
-    logging, options,
+    logging,
+    options::{Text, options},
     realtime::NativeRealtime,
     records::NativeRecords,
     run::{self, Call, Driver},
@@ -312,11 +316,11 @@ impl Native {
         Ok(self.handle.live(py)?.client.url())
     }
 
-    fn set_url<'py>(&self, py: Python<'py>, url: &str, keep_session: bool) -> PyResult<Bound<'py, PyAny>> {
+    fn set_url<'py>(&self, py: Python<'py>, url: Text, keep_session: bool) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let set = live.client.set_url(url);
+        let set = live.client.set_url(&url);
         let set = if keep_session { set.keep_session() } else { set };
-        let (family, url) = (self.handle.0.family.clone(), Arc::new(url.to_owned()));
+        let (family, url) = (self.handle.0.family.clone(), Arc::new(url.0));
         live.run(py, set.into_future(), move |py, ()| {
             family.url.store(Some(url));
             Ok(py.None())
@@ -373,8 +377,8 @@ impl Native {
     }
 
     /// A client with a session of its own, of a token and perhaps a record; without a token a guest's.
-    fn with_session(&self, py: Python<'_>, token: &str, record: Option<&Bound<'_, PyAny>>) -> PyResult<Native> {
-        let session = if token.is_empty() { None } else { Some(auth::session(token, record)?) };
+    fn with_session(&self, py: Python<'_>, token: Text, record: Option<&Bound<'_, PyAny>>) -> PyResult<Native> {
+        let session = if token.is_empty() { None } else { Some(auth::session(&token, record)?) };
         Ok(Native::of(self.handle.with_session(py, session.as_ref())?))
     }
 
@@ -385,13 +389,13 @@ impl Native {
     }
 
     /// Sign-up, sign-in and the session; of a collection, or of the client's `auth_collection`.
-    fn auth(&self, collection: Option<String>) -> NativeAuth {
-        NativeAuth::new(self.handle.clone(), collection)
+    fn auth(&self, collection: Option<Text>) -> NativeAuth {
+        NativeAuth::new(self.handle.clone(), collection.map(|name| name.0))
     }
 
     /// The records of a collection; `decode` makes them of their bytes.
-    fn records(&self, name: &str, decode: Option<Py<PyAny>>) -> NativeRecords {
-        NativeRecords::new(self.handle.clone(), name, Decoder::new(decode))
+    fn records(&self, name: Text, decode: Option<Py<PyAny>>) -> NativeRecords {
+        NativeRecords::new(self.handle.clone(), name.0, Decoder::new(decode))
     }
 
     /// The event stream.
@@ -418,7 +422,7 @@ impl Native {
         &self,
         py: Python<'py>,
         name: &str,
-        params: Vec<String>,
+        params: Vec<Text>,
         body: Option<&Bound<'py, PyAny>>,
         given: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -432,7 +436,7 @@ impl Native {
         &self,
         py: Python<'py>,
         name: &str,
-        params: Vec<String>,
+        params: Vec<Text>,
         body: Option<&Bound<'py, PyAny>>,
         given: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -444,7 +448,7 @@ impl Native {
     /// All collections.
     fn collections<'py>(&self, py: Python<'py>, given: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let call = live.client.collections().get_full_list::<Json>().options(options::options(given)?);
+        let call = live.client.collections().get_full_list::<Json>().options(options(given)?);
         live.run(py, call.into_future(), |py, all| Ok(crate::json::to_python(py, &Json::array(all))?.unbind()))
     }
 
@@ -452,11 +456,11 @@ impl Native {
     fn first_collection<'py>(
         &self,
         py: Python<'py>,
-        filter: &str,
+        filter: Text,
         given: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let call = live.client.collections().get_first_list_item::<Json>(filter).options(options::options(given)?);
+        let call = live.client.collections().get_first_list_item::<Json>(&filter).options(options(given)?);
         live.run(py, call.into_future(), |py, json| Ok(crate::json::to_python(py, &json)?.unbind()))
     }
 
@@ -466,7 +470,7 @@ impl Native {
         &self,
         py: Python<'py>,
         method: &str,
-        path: &str,
+        path: Text,
         body: Option<&Bound<'py, PyAny>>,
         raw: Option<Raw>,
         safe: bool,
@@ -477,8 +481,8 @@ impl Native {
             let fix = "Use GET, HEAD, POST, PUT, PATCH or DELETE.";
             return Err(error::fail(py, ErrorKind::Validation, "the method is none that can be sent", fix));
         };
-        let call = live.client.send::<Json>(method, path);
-        let mut options = options::options(given)?;
+        let call = live.client.send::<Json>(method, &path);
+        let mut options = options(given)?;
         let call = match (raw, body) {
             (Some(Raw::Bytes(raw)), _) => call.raw(Source::bytes(Bytes::from_owner(raw))),
             (Some(Raw::Text(raw)), _) => {
@@ -498,21 +502,21 @@ impl Native {
     fn rpc<'py>(
         &self,
         py: Python<'py>,
-        name: &str,
+        name: Text,
         data: &Bound<'py, PyAny>,
         given: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let call = live.client.rpc::<Json>(name, &crate::body::json(data)?).options(options::options(given)?);
+        let call = live.client.rpc::<Json>(&name, &crate::body::json(data)?).options(options(given)?);
         live.run(py, call.into_future(), |py, json| Ok(crate::json::to_python(py, &json)?.unbind()))
     }
 
     /// A filter with its values put in.
-    fn filter(&self, py: Python<'_>, template: &str, given: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+    fn filter(&self, py: Python<'_>, template: Text, given: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
         let live = self.handle.live(py)?;
         let params = value::params(given)?;
         let params = params.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        live.client.filter(template, params).map_err(|e| error::raise(py, &e))
+        live.client.filter(&template, params).map_err(|e| error::raise(py, &e))
     }
 }
 
@@ -526,13 +530,13 @@ fn ended<'py>(py: Python<'py>, is_blocking: bool, last: Option<Arc<Driver>>) -> 
     }
 }
 
-fn borrowed(params: &[String]) -> Vec<&str> {
-    params.iter().map(String::as_str).collect()
+fn borrowed(params: &[Text]) -> Vec<&str> {
+    params.iter().map(Deref::deref).collect()
 }
 
 /// A row's call with its body and its options.
 fn asked<T>(call: Action<T>, body: Option<&Bound<'_, PyAny>>, given: &Bound<'_, PyDict>) -> PyResult<Action<T>> {
-    let call = call.options(options::options(given)?);
+    let call = call.options(options(given)?);
     Ok(match body {
         Some(body) => call.body(&crate::body::json(body)?),
         None => call,

@@ -10,7 +10,11 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
-use crate::{auth, body::json, options::time};
+use crate::{
+    auth,
+    body::json,
+    options::{Text, time},
+};
 
 /// The options of a cookie as Python gives them.
 fn options(given: &Bound<'_, PyDict>) -> PyResult<CookieOptions> {
@@ -50,13 +54,13 @@ fn names(existing: &[String]) -> Vec<&str> {
 /// The `Set-Cookie` values of a session.
 #[pyfunction]
 pub(crate) fn to_cookies(
-    token: &str,
+    token: Text,
     record: Option<&Bound<'_, PyAny>>,
     existing: Vec<String>,
     given: &Bound<'_, PyDict>,
 ) -> PyResult<Vec<String>> {
     let record = record.map_or_else(|| Ok(Json::null()), json)?;
-    Ok(Session::new(token.to_owned(), record).to_cookies(&options(given)?, &names(&existing)))
+    Ok(Session::new(token.0, record).to_cookies(&options(given)?, &names(&existing)))
 }
 
 /// The `Set-Cookie` values that remove a session.
@@ -67,8 +71,9 @@ pub(crate) fn removal_cookies(existing: Vec<String>, given: &Bound<'_, PyDict>) 
 
 /// What the session in a `Cookie` header is made of, or none.
 #[pyfunction]
-pub(crate) fn from_cookies(py: Python<'_>, header: &str, name: &str) -> PyResult<Py<PyAny>> {
-    match Session::from_cookies(header, name) {
+pub(crate) fn from_cookies(py: Python<'_>, header: &Bound<'_, PyString>, name: Text) -> PyResult<Py<PyAny>> {
+    // Whoever sends it: what is no text in it is damaged, and its session with it.
+    match Session::from_cookies(&header.to_string_lossy(), &name) {
         Some(session) => auth::parts(py, &session),
         None => Ok(py.None()),
     }
@@ -76,11 +81,11 @@ pub(crate) fn from_cookies(py: Python<'_>, header: &str, name: &str) -> PyResult
 
 /// What a token says without being asked for: the record as far as it is known, and the expiry in Unix milliseconds.
 #[pyfunction]
-pub(crate) fn token_record(py: Python<'_>, token: &str) -> PyResult<Py<PyAny>> {
-    Ok(crate::json::to_python(py, Session::from_token(token).record_json())?.unbind())
+pub(crate) fn token_record(py: Python<'_>, token: Text) -> PyResult<Py<PyAny>> {
+    Ok(crate::json::to_python(py, Session::from_token(&token).record_json())?.unbind())
 }
 
 #[pyfunction]
-pub(crate) fn token_expiry(token: &str) -> Option<u64> {
-    Session::from_token(token).expires_at()
+pub(crate) fn token_expiry(token: &Bound<'_, PyString>) -> Option<u64> {
+    Session::from_token(&token.to_string_lossy()).expires_at()
 }

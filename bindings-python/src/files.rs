@@ -2,6 +2,7 @@
 
 use std::{
     future::{IntoFuture, poll_fn},
+    ops::Deref,
     path::PathBuf,
     pin::Pin,
     sync::Arc,
@@ -24,7 +25,7 @@ use crate::{
     client::{Handle, Live, number},
     error,
     fork::Owned,
-    options::options,
+    options::{Text, options},
     progress::{self, Watched},
 };
 
@@ -41,22 +42,19 @@ impl NativeFiles {
 }
 
 /// What is downloaded: a row of the endpoint table that answers a file, its parameters, and how.
-#[derive(FromPyObject)]
-struct Wish<'py>(String, Vec<String>, Option<String>, bool, Option<String>, Bound<'py, PyDict>);
+type Wish<'py> = (String, Vec<Text>, Option<Text>, bool, Option<Text>, Bound<'py, PyDict>);
 
-impl Wish<'_> {
-    fn download(&self, live: &Live) -> PyResult<Download> {
-        let Wish(row, params, thumb, is_protected, token, given) = self;
-        let params: Vec<&str> = params.iter().map(String::as_str).collect();
-        let download = live.client.row_download(number(row), &params);
-        let download = download.thumb(thumb.as_deref().unwrap_or_default());
-        let download = match token.as_deref().filter(|token| !token.is_empty()) {
-            Some(token) => download.token(token),
-            None if *is_protected => download.protected(),
-            None => download,
-        };
-        Ok(download.options(options(given)?))
-    }
+fn wished(wish: &Wish<'_>, live: &Live) -> PyResult<Download> {
+    let (row, params, thumb, is_protected, token, given) = wish;
+    let params: Vec<&str> = params.iter().map(Deref::deref).collect();
+    let download = live.client.row_download(number(row), &params);
+    let download = download.thumb(thumb.as_deref().unwrap_or_default());
+    let download = match token.as_deref().filter(|token| !token.is_empty()) {
+        Some(token) => download.token(token),
+        None if *is_protected => download.protected(),
+        None => download,
+    };
+    Ok(download.options(options(given)?))
 }
 
 #[pymethods]
@@ -65,22 +63,22 @@ impl NativeFiles {
     fn url(
         &self,
         py: Python<'_>,
-        owner: (String, String),
-        name: &str,
-        thumb: Option<&str>,
+        owner: (Text, Text),
+        name: Text,
+        thumb: Option<Text>,
         download: bool,
-        token: Option<&str>,
+        token: Option<Text>,
     ) -> PyResult<String> {
         let files: Files = self.handle.live(py)?.client.files();
-        let url = files.url((owner.0.as_str(), owner.1.as_str()), name);
-        let url = url.thumb(thumb.unwrap_or_default()).token(token.unwrap_or_default());
+        let url = files.url((&*owner.0, &*owner.1), &name);
+        let url = url.thumb(thumb.as_deref().unwrap_or_default()).token(token.as_deref().unwrap_or_default());
         let url = if download { url.download() } else { url };
         url.build().map_err(|e| error::raise(py, &e))
     }
 
     /// The URL of a backup.
-    fn backup_url(&self, py: Python<'_>, key: &str, token: &str) -> PyResult<String> {
-        let url = self.handle.live(py)?.client.backups().get_download_url(key, token);
+    fn backup_url(&self, py: Python<'_>, key: Text, token: Text) -> PyResult<String> {
+        let url = self.handle.live(py)?.client.backups().get_download_url(&key, &token);
         url.map_err(|e| error::raise(py, &e))
     }
 
@@ -100,7 +98,7 @@ impl NativeFiles {
         on_progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let (download, watched) = self.watched(py, wish.download(&live)?, on_progress)?;
+        let (download, watched) = self.watched(py, wished(&wish, &live)?, on_progress)?;
         progress::run(&live, py, Box::pin(download.bytes()), Beside::default(), watched, |py, bytes| {
             Ok(PyBytes::new(py, &bytes).into_any().unbind())
         })
@@ -115,7 +113,7 @@ impl NativeFiles {
         on_progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let (download, watched) = self.watched(py, wish.download(&live)?, on_progress)?;
+        let (download, watched) = self.watched(py, wished(&wish, &live)?, on_progress)?;
         progress::run(&live, py, Box::pin(download.to_path(path)), Beside::default(), watched, |py, size| {
             Ok(size.into_pyobject(py)?.into_any().unbind())
         })
@@ -124,7 +122,7 @@ impl NativeFiles {
     /// The file piece by piece: begins the download.
     fn stream<'py>(&self, py: Python<'py>, wish: Wish<'py>) -> PyResult<Bound<'py, PyAny>> {
         let live = self.handle.live(py)?;
-        let download = wish.download(&live)?;
+        let download = wished(&wish, &live)?;
         let reader = live.clone();
         live.run(py, Box::pin(download.stream()), move |py, stream| {
             let size = stream.size();

@@ -1,12 +1,12 @@
 //! The options of a call as Python gives them: keyword arguments.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use picobase::{ErrorKind, action::CallOptions};
 use pyo3::{
     exceptions::PyTypeError,
     prelude::*,
-    types::{PyDict, PyMapping, PyString},
+    types::{PyDict, PyInt, PyMapping, PyString},
 };
 
 use crate::{body, error, kept::intern, value::query_value};
@@ -23,7 +23,7 @@ pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<CallOptions> {
             })?,
             "headers" => each(&value, |name, value| {
                 if !value.is_none() {
-                    out.headers.set(name, value.str()?.to_str()?);
+                    out.headers.set(name, body::text(&value.str()?)?);
                 }
                 Ok(())
             })?,
@@ -34,8 +34,17 @@ pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<CallOptions> {
     Ok(out)
 }
 
-/// A positional argument that is text: an id, a filter.
+/// An argument that is text: an id, a filter, a password. What no text can say is told in words of our own, since an
+/// exception of Python's would have the text in it.
 pub(crate) struct Text(pub(crate) String);
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 impl<'py> FromPyObject<'_, 'py> for Text {
     type Error = PyErr;
@@ -61,16 +70,51 @@ impl<'py> FromPyObject<'_, 'py> for Count {
     const INPUT_TYPE: pyo3::inspect::PyStaticExpr = <u32 as FromPyObject<'_, '_>>::INPUT_TYPE;
 
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Count> {
-        match given.extract::<i64>() {
-            Ok(number) if number > 0 => Ok(Count(u32::try_from(number).unwrap_or(u32::MAX))),
-            Ok(number) => Err(error::fail(
+        match integer(&given)? {
+            Some(number) if number > 0 => Ok(Count(u32::try_from(number).unwrap_or(u32::MAX))),
+            Some(number) => Err(error::fail(
                 given.py(),
                 ErrorKind::Validation,
                 &format!("pages and sizes are counted from 1, so {number} is none"),
                 "Pass a whole number above 0.",
             )),
-            Err(_) => Err(PyTypeError::new_err(format!("expected a number, not {}", body::type_name(&given)))),
+            None => Err(PyTypeError::new_err(format!("expected a number, not {}", body::type_name(&given)))),
         }
+    }
+}
+
+/// A keyword argument that says how many there may be; the core says where 0 is too few.
+pub(crate) struct Limit(pub(crate) u32);
+
+impl<'py> FromPyObject<'_, 'py> for Limit {
+    type Error = PyErr;
+
+    #[cfg(feature = "inspect")]
+    const INPUT_TYPE: pyo3::inspect::PyStaticExpr = <u32 as FromPyObject<'_, '_>>::INPUT_TYPE;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Limit> {
+        whole(&given, "a limit", ErrorKind::Validation).map(Limit)
+    }
+}
+
+/// How many times or things `name` stands for.
+pub(crate) fn whole(given: &Bound<'_, PyAny>, name: &str, kind: ErrorKind) -> PyResult<u32> {
+    match integer(given)? {
+        Some(number) if number >= 0 => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
+        Some(number) => {
+            let message = format!("{name} cannot be {number}");
+            Err(error::fail(given.py(), kind, &message, "Pass a whole number, 0 or more."))
+        }
+        None => Err(PyTypeError::new_err(format!("{name} must be an int, not {}", body::type_name(given)))),
+    }
+}
+
+/// The whole number that this is, or the nearest there is; none for anything else.
+fn integer(given: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    match given.extract() {
+        Ok(number) => Ok(Some(number)),
+        Err(_) if given.is_instance_of::<PyInt>() => Ok(Some(if given.lt(0)? { i64::MIN } else { i64::MAX })),
+        Err(_) => Ok(None),
     }
 }
 
@@ -126,15 +170,21 @@ fn each(given: &Bound<'_, PyAny>, mut take: impl FnMut(&str, Bound<'_, PyAny>) -
 
 /// How long a call may take: seconds or a `timedelta`; none where the default is meant. 0 is without end.
 pub(crate) fn timeout(given: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
-    duration(given, "timeout", "Pass a number of seconds or a timedelta; 0 for no limit.")
+    duration(given, "timeout", ErrorKind::Validation, "Pass a number of seconds or a timedelta; 0 for no limit.")
 }
 
 /// How long `name` lasts: seconds or a `timedelta`; none where the default is meant.
 pub(crate) fn time(given: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<Duration>> {
-    duration(given, name, "Pass a number of seconds, 0 or more, or a timedelta.")
+    duration(given, name, ErrorKind::Validation, "Pass a number of seconds, 0 or more, or a timedelta.")
 }
 
-fn duration(given: &Bound<'_, PyAny>, name: &str, fix: &str) -> PyResult<Option<Duration>> {
+/// How long `name` lasts, an option of the client's.
+pub(crate) fn option(given: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<Duration>> {
+    let fix = "Pass a number of seconds or a timedelta, or leave it out for the default.";
+    duration(given, name, ErrorKind::Configuration, fix)
+}
+
+fn duration(given: &Bound<'_, PyAny>, name: &str, kind: ErrorKind, fix: &str) -> PyResult<Option<Duration>> {
     if given.is_none() {
         return Ok(None);
     }
@@ -146,7 +196,7 @@ fn duration(given: &Bound<'_, PyAny>, name: &str, fix: &str) -> PyResult<Option<
         Ok(time) => Ok(Some(time)),
         Err(_) => {
             let message = format!("{name} cannot be {seconds} seconds");
-            Err(error::fail(given.py(), ErrorKind::Validation, &message, fix))
+            Err(error::fail(given.py(), kind, &message, fix))
         }
     }
 }

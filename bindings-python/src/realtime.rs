@@ -32,7 +32,7 @@ use crate::{
     json::{Decoder, to_python},
     kept::{intern, once},
     live,
-    options::{Named, options, time, timeout},
+    options::{Limit, Named, Text, option, options, time, whole},
     run::Call,
 };
 
@@ -280,7 +280,7 @@ impl NativeFeed {
     /// Waits until something can be taken, so long at most; false at the end.
     fn ready<'py>(&self, py: Python<'py>, limit: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         let feed = self.feed(py)?.clone();
-        let limit = limit.map(timeout).transpose()?.flatten();
+        let limit = limit.map(|given| time(given, "timeout")).transpose()?.flatten();
         let call: Call<bool> = Box::pin(async move {
             let Some(limit) = limit else { return feed.ready().await };
             let nothing = || Error::new(ErrorKind::Timeout, "nothing came in time").with_fix("Go on waiting.");
@@ -336,11 +336,11 @@ impl Wanted {
         filter: Option<&Bound<'_, PyAny>>,
         expand: Option<&Bound<'_, PyAny>>,
         fields: Option<&Bound<'_, PyAny>>,
-        queue_max: Option<u32>,
+        queue_max: Option<Limit>,
         given: &Bound<'_, PyDict>,
     ) -> PyResult<Wanted> {
         let options = options(given)?.named("filter", filter)?.named("expand", expand)?.named("fields", fields)?;
-        Ok(Wanted { options, queue_max })
+        Ok(Wanted { options, queue_max: queue_max.map(|most| most.0) })
     }
 }
 
@@ -352,7 +352,8 @@ pub(crate) fn settings(given: &Bound<'_, PyAny>) -> PyResult<RealtimeOptions> {
         if value.is_none() {
             continue;
         }
-        let lasts = || PyResult::Ok(time(&value, &name)?.unwrap_or_default());
+        let lasts = || PyResult::Ok(option(&value, &name)?.unwrap_or_default());
+        let counts = || whole(&value, &name, ErrorKind::Configuration);
         match name.as_str() {
             "liveness" => out.liveness = lasts()?,
             "max_age" => out.max_age = lasts()?,
@@ -360,9 +361,9 @@ pub(crate) fn settings(given: &Bound<'_, PyAny>) -> PyResult<RealtimeOptions> {
             "linger" => out.linger = lasts()?,
             "catch_up" => out.catch_up = value.extract()?,
             "catch_up_skew" => out.catch_up_skew = lasts()?,
-            "catch_up_max" => out.catch_up_max = value.extract()?,
-            "tracked_max" => out.tracked_max = value.extract()?,
-            "queue_max" => out.queue_max = value.extract()?,
+            "catch_up_max" => out.catch_up_max = counts()?,
+            "tracked_max" => out.tracked_max = counts()?,
+            "queue_max" => out.queue_max = counts()?,
             _ => return Err(PyTypeError::new_err(format!("unexpected option of realtime '{name}'"))),
         }
     }
@@ -435,11 +436,11 @@ impl NativeRealtime {
     fn subscribe(
         &self,
         py: Python<'_>,
-        topic: String,
+        topic: Text,
         filter: Option<&Bound<'_, PyAny>>,
         expand: Option<&Bound<'_, PyAny>>,
         fields: Option<&Bound<'_, PyAny>>,
-        queue_max: Option<u32>,
+        queue_max: Option<Limit>,
         given: &Bound<'_, PyDict>,
     ) -> PyResult<NativeFeed> {
         let wanted = Wanted::read(filter, expand, fields, queue_max, given)?;
@@ -447,13 +448,13 @@ impl NativeRealtime {
         Ok(NativeFeed::topic(self.handle.live(py)?, Decoder::default(), wanted, subscribe))
     }
 
-    fn unsubscribe(&self, py: Python<'_>, topic: &str) -> PyResult<()> {
-        self.handle.live(py)?.client.realtime().unsubscribe(topic);
+    fn unsubscribe(&self, py: Python<'_>, topic: Text) -> PyResult<()> {
+        self.handle.live(py)?.client.realtime().unsubscribe(&topic);
         Ok(())
     }
 
-    fn unsubscribe_prefix(&self, py: Python<'_>, prefix: &str) -> PyResult<()> {
-        self.handle.live(py)?.client.realtime().unsubscribe_prefix(prefix);
+    fn unsubscribe_prefix(&self, py: Python<'_>, prefix: Text) -> PyResult<()> {
+        self.handle.live(py)?.client.realtime().unsubscribe_prefix(&prefix);
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use crate::{
     fork::Owned,
     json::{self, Decoder},
     live,
-    options::{Count, Named, Text, options, time},
+    options::{Count, Limit, Named, Text, options, time},
     progress::{self, Watched},
     realtime::{NativeFeed, Wanted},
 };
@@ -39,8 +39,8 @@ pub(crate) struct NativeRecords {
 pub(crate) type Maybe<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 impl NativeRecords {
-    pub(crate) fn new(handle: Handle, name: &str, decoder: Decoder) -> NativeRecords {
-        NativeRecords { handle, name: name.to_owned(), decoder }
+    pub(crate) fn new(handle: Handle, name: String, decoder: Decoder) -> NativeRecords {
+        NativeRecords { handle, name, decoder }
     }
 
     /// The collection in this process, and what runs its calls.
@@ -260,11 +260,11 @@ impl NativeRecords {
     fn subscribe<'py>(
         &self,
         py: Python<'py>,
-        topic: String,
+        topic: Text,
         filter: Maybe<'_, 'py>,
         expand: Maybe<'_, 'py>,
         fields: Maybe<'_, 'py>,
-        queue_max: Option<u32>,
+        queue_max: Option<Limit>,
         given: &Bound<'py, PyDict>,
     ) -> PyResult<NativeFeed> {
         let (live, records) = self.open(py)?;
@@ -273,10 +273,10 @@ impl NativeRecords {
     }
 
     /// Ends the subscriptions of a topic, or all of this collection.
-    fn unsubscribe(&self, py: Python<'_>, topic: Option<&str>) -> PyResult<()> {
+    fn unsubscribe(&self, py: Python<'_>, topic: Option<Text>) -> PyResult<()> {
         let (_, records) = self.open(py)?;
         match topic {
-            Some(topic) => records.unsubscribe(topic),
+            Some(topic) => records.unsubscribe(&topic),
             None => records.unsubscribe_all(),
         }
         Ok(())
@@ -288,7 +288,7 @@ impl NativeRecords {
         py: Python<'py>,
         filter: Maybe<'_, 'py>,
         sort: Maybe<'_, 'py>,
-        limit: Option<u32>,
+        limit: Option<Limit>,
         recheck_every: Maybe<'_, 'py>,
         expand: Maybe<'_, 'py>,
         fields: Maybe<'_, 'py>,
@@ -297,7 +297,7 @@ impl NativeRecords {
         let (live, records) = self.open(py)?;
         let options = options(given)?.listed(filter, sort, expand, fields)?;
         let recheck_every = recheck_every.map(|given| time(given, "recheck_every")).transpose()?.flatten();
-        let asked = live::Asked { options, limit, recheck_every };
+        let asked = live::Asked { options, limit: limit.map(|limit| limit.0), recheck_every };
         Ok(live::live(live, records, self.decoder.clone_ref(py), asked))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use picobase::{Client, ClientBuilder, auth::Credentials, realtime::RealtimeOptions};
+use picobase::{Client, ClientBuilder, ErrorKind, auth::Credentials, realtime::RealtimeOptions};
 use pyo3::{
     exceptions::PyTypeError,
     prelude::*,
@@ -12,7 +12,7 @@ use pyo3::{
 use crate::{
     body,
     hooks::Hooks,
-    options::{time, timeout},
+    options::{option, whole},
     realtime,
     store::Keeper,
 };
@@ -55,10 +55,10 @@ impl Setup {
         match name {
             "url" => self.url = Some(text(value, name)?),
             "api_key" => self.key = Some(text(value, name)?),
-            "timeout" => self.timeout = timeout(value)?,
-            "cold_start_timeout" => self.cold_start_timeout = time(value, name)?,
-            "transfer_idle_timeout" => self.transfer_idle_timeout = time(value, name)?,
-            "max_retries" => self.max_retries = Some(value.extract()?),
+            "timeout" => self.timeout = option(value, name)?,
+            "cold_start_timeout" => self.cold_start_timeout = option(value, name)?,
+            "transfer_idle_timeout" => self.transfer_idle_timeout = option(value, name)?,
+            "max_retries" => self.max_retries = Some(whole(value, name, ErrorKind::Configuration)?),
             "accept_language" => self.accept_language = Some(text(value, name)?),
             "auth_collection" => self.auth_collection = Some(text(value, name)?),
             "server_version" => self.server_version = Some(text(value, name)?),

@@ -6,7 +6,7 @@ use pyo3::{
     types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple},
 };
 
-use crate::{body, error};
+use crate::{body, error, options::Text};
 
 /// A parameter: text, numbers, booleans, `None`, dates, and whatever has a JSON form.
 pub(crate) fn query_value(value: &Bound<'_, PyAny>) -> PyResult<QueryValue> {
@@ -56,8 +56,8 @@ pub(crate) fn params(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<(String, 
 
 /// A filter with its values put in, for the newest servers.
 #[pyfunction]
-pub(crate) fn filter(py: Python<'_>, template: &str, given: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+pub(crate) fn filter(py: Python<'_>, template: Text, given: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
     let params = params(given)?;
     let params = params.iter().map(|(name, value)| (name.as_str(), value.clone()));
-    picobase::filter(template, params).map_err(|e| error::raise(py, &e))
+    picobase::filter(&template, params).map_err(|e| error::raise(py, &e))
 }

@@ -10,11 +10,12 @@ import sys
 import threading
 import traceback
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from picobase import AsyncClient, Client, ConfigurationError, MfaRequiredError, OtpRequest, Session
+from picobase import AsyncClient, Client, ConfigurationError, MfaRequiredError, OtpRequest, Session, ValidationError
 from picobase.stores import MemoryStore
 from support.world import World, failure, unique, until
 
@@ -387,6 +388,31 @@ def printed(value: Any) -> str:
         said += traceback.format_exception(value)
         said.append(repr(value.args))
     return "\n".join(said)
+
+
+async def test_what_is_no_text_is_refused_without_being_shown(world: World) -> None:
+    # As JSON may bring it from a visitor. What Python itself raises here has all of the text in it.
+    client, broken = world.client(), SECRET + "\ud800"
+    calls: list[Callable[[], Any]] = [
+        lambda: client.auth.sign_in("ada@example.com", broken),
+        lambda: client.auth.sign_up("ada@example.com", broken),
+        lambda: client.auth.sign_in_with_otp("otp", broken),
+        lambda: client.auth.sign_in_with_otp("otp", SECRET, mfa_id=broken),
+        lambda: client.auth.confirm_password_reset(broken, SECRET),
+        lambda: client.auth.finish_oauth2_url(broken),
+        lambda: client.collection("posts").get_list(headers={"X-Key": broken}),
+        lambda: client.collection("posts").subscribe(broken),
+        lambda: client.send("/api/" + broken),
+        lambda: client.files.download(("posts", "a"), broken),
+    ]
+    for call in calls:
+        with pytest.raises(ValidationError, match="lone surrogate") as caught:
+            await call()
+        assert SECRET not in "".join(map(repr, (caught.value, caught.value.__cause__, caught.value.__context__)))
+    for taken in (client.with_session, client.collection, client.filter):
+        with pytest.raises(ValidationError, match="lone surrogate"):
+            taken(broken)
+    assert repr(Session(broken)) == "<Session user_id='' expires_at=None>"
 
 
 async def test_secrets_are_in_nothing_that_is_printed(world: World, caplog: pytest.LogCaptureFixture) -> None:

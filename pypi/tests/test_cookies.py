@@ -87,7 +87,9 @@ def test_signing_out_removes_them() -> None:
     assert len(Session.removal_cookies()) == 1
 
 
-@pytest.mark.parametrize("nothing", [None, "", "theme=dark", "pb_auth=hello", "pb_auth=%7B%7", {}, {"pb_auth": ""}])
+@pytest.mark.parametrize(
+    "nothing", [None, "", "theme=dark", "pb_auth=hello", "pb_auth=\ud800", "pb_auth=%7B%7", {}, {"pb_auth": ""}]
+)
 def test_none_where_there_is_none(nothing: Any) -> None:
     assert Session.from_cookies(nothing) is None
 

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from picobase import AsyncClient, Client, PicoBaseError, Session, ValidationError
+from picobase import AsyncClient, Client, ConfigurationError, PicoBaseError, Session, ValidationError
 from support.kit import Proxy, Testkit
 from support.programs import environment, run
 from support.world import World, failure, until
@@ -256,14 +257,31 @@ async def test_times_are_named_by_what_they_are(world: World) -> None:
     assert str(await failure(posts.get_list(timeout=float("nan")), "Validation")) == "timeout cannot be NaN seconds"
     with pytest.raises(TypeError, match="timeout is a number of seconds or a timedelta, not str"):
         await posts.get_list(timeout="1")
-    with pytest.raises(ValidationError, match=r"^cold_start_timeout cannot be -2 seconds$"):
+    with pytest.raises(ConfigurationError, match=r"^cold_start_timeout cannot be -2 seconds$"):
         world.client(cold_start_timeout=timedelta(seconds=-2))
-    with pytest.raises(ValidationError, match=r"^max_age cannot be -3 seconds$"):
+    with pytest.raises(ConfigurationError, match=r"^max_age cannot be -3 seconds$"):
         world.client(realtime={"max_age": -3})
     with pytest.raises(ValidationError, match=r"^recheck_every cannot be -4 seconds$"):
         posts.live(recheck_every=-4)
     with pytest.raises(ValidationError, match=r"^max_age cannot be -5 seconds$"):
         Session("a.b.c").to_cookies(max_age=-5)
+    async with posts.subscribe("*") as events:
+        error = await failure(events.next(timeout=-6), "Validation")
+        # 0 does not wait at all here.
+        assert str(error) == "timeout cannot be -6 seconds" and "no limit" not in error.fix
+
+
+async def test_numbers_of_things_are_whole_and_not_negative(world: World) -> None:
+    posts: Any = world.client().collection("posts")
+    for limit in (-1, -(10**30)):
+        with pytest.raises(ValidationError, match=r"^a limit cannot be -\d+\b"):
+            posts.live(limit=limit)
+        with pytest.raises(ValidationError, match=r"^a limit cannot be -\d+\b"):
+            posts.subscribe("*", queue_max=limit)
+    with pytest.raises(TypeError, match=r"^a limit must be an int, not str\b"):
+        posts.live(limit="5")
+    assert str(await failure(posts.get_list(-(10**30)), "Validation")).startswith("pages and sizes are counted from 1")
+    assert list(await posts.get_list(10**30, 1)) == []
 
 
 async def test_changes_of_a_session_end_with_the_client(world: World) -> None:

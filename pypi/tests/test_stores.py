@@ -275,6 +275,9 @@ def test_stores_can_be_used_by_themselves(tmp_path: Path) -> None:
         assert store.load() is None
     with pytest.raises(StorageError, match="is not a file"):
         FileStore(tmp_path).load()
+    # A path that is not there, as of a variable that is not set, is no wish for a store in memory.
+    with pytest.raises(TypeError):
+        FileStore(None)  # type: ignore[arg-type]
 
 
 async def test_a_loop_that_was_closed_awaits_nothing(kit: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import fspath
 from typing import TYPE_CHECKING, Protocol
 
 from . import _native
@@ -127,7 +128,7 @@ class FileStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """A store in the file at `path`."""
         self.path = path
-        self._native = _native.NativeStore(path)
+        self._native = _native.NativeStore(fspath(path))
 
     def load(self) -> str | None:
         """What was saved last; None if nothing was, or if it was cleared.

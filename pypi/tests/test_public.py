@@ -152,6 +152,10 @@ async def test_objects_say_how_it_stands_with_them(world: World) -> None:
     assert re.search(r"<(Async)?Subscription, closed>", repr(events))
     async with client.collection("noupdated").live(filter="id = 'none'") as live:
         assert re.search(r"<(Async)?LiveQuery of 0 records>", repr(live))
+    auth, realtime = client.auth, client.realtime
+    await client.close()
+    assert re.search(r"<(Async)?Auth, closed>", repr(auth))
+    assert re.search(r"<(Async)?Realtime, closed>", repr(realtime))
 
 
 @pytest.mark.parametrize("name", ["sort", "expand", "fields"])

@@ -38,7 +38,12 @@ class AsyncAuth:
         self._native: _native.NativeAuth = client._native.auth(collection)
 
     def __repr__(self) -> str:
-        session = self.session
+        from .._errors import ConfigurationError
+
+        try:
+            session = self.session
+        except ConfigurationError:
+            return f"<{type(self).__name__}, closed>"
         return f"<{type(self).__name__} of {session.user_id if session else 'a guest'}>"
 
     async def sign_up(self, email: str, password: str, data: Any = None) -> Session | None:

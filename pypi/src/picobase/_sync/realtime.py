@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .._errors import CancelledError
+from .._errors import CancelledError, ConfigurationError
 from .._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -199,7 +199,10 @@ class Realtime:
         self._native = native
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.state}>"
+        try:
+            return f"<{type(self).__name__} {self.state}>"
+        except ConfigurationError:
+            return f"<{type(self).__name__}, closed>"
 
     def subscribe(
         self,

@@ -178,6 +178,13 @@ async def test_errors_have_the_name_that_users_import(world: World) -> None:
     assert type(again) is NotFoundError and again.fix == error.fix
 
 
+def test_what_was_added_to_an_error_goes_along() -> None:
+    error: Any = NotFoundError("gone", status=404)
+    error.__notes__ = ["while the page was shown"]  # As `add_note` of Python 3.11 does.
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert again.__dict__ == error.__dict__
+
+
 @pytest.mark.parametrize("record", ["r1", None, {"id": "r1"}, FieldError("a", "b")])
 def test_a_file_needs_its_record_and_collection(world: World, record: Any) -> None:
     files = world.client().files

@@ -122,7 +122,10 @@ class PicoBaseError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross processes: the results of a task queue, of multiprocessing.
-        return (_restore, (type(self), self.message, {name: getattr(self, name) for name in _PARTS}))
+        # What was added to them, notes for example, goes along as with every exception.
+        parts = {name: getattr(self, name) for name in _PARTS}
+        added = {name: value for name, value in self.__dict__.items() if name not in parts and name != "message"}
+        return (_restore, (type(self), self.message, parts), added or None)
 
 
 class ConfigurationError(PicoBaseError):

@@ -218,7 +218,8 @@ async def test_a_refresh_brings_a_new_token_and_a_session_can_be_set(world: Worl
     await failure(other.auth.set_session(Session("no token")), "Decode")
     await until(lambda: len(seen) == 2)
     assert seen == ["INITIAL_SESSION", "TOKEN_REFRESHED"]
-    await failure(world.client().auth.refresh(), "SessionExpired")
+    error = await failure(world.client().auth.refresh(), "SessionExpired")
+    assert str(error) == "the session is over, or there was none"
 
 
 async def test_files_cannot_go_with_a_sign_up(world: World) -> None:

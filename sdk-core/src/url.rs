@@ -619,7 +619,6 @@ fn param_noun(name: &str) -> &'static str {
         "c" => "collection name",
         "id" => "id",
         "key" => "backup key",
-        "name" => "file name",
         _ => "name",
     }
 }

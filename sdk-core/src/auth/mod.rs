@@ -379,7 +379,7 @@ impl Auth {
         let alive = self.client.session.refresh(&self.client).await?;
         match self.session() {
             Some(session) if alive => Ok(session),
-            _ => Err(Error::new(crate::error::ErrorKind::SessionExpired, "there is no session to refresh")),
+            _ => Err(Error::new(crate::error::ErrorKind::SessionExpired, "the session is over, or there was none")),
         }
     }
 

@@ -85,6 +85,10 @@ def test_signing_out_removes_them() -> None:
     assert [cookie.split(";")[0] for cookie in cookies] == ["pb_auth=", "pb_auth.0=", "pb_auth.1="]
     assert all("; Path=/app; Expires=Thu, 01 Jan 1970 00:00:00 GMT" in cookie for cookie in cookies)
     assert len(Session.removal_cookies()) == 1
+    # The letters of a header name no cookie: a part of an earlier session would stay.
+    for write in (Session("a.b.c").to_cookies, Session.removal_cookies):
+        with pytest.raises(TypeError, match="existing must be several texts"):
+            write("pb_auth.0=x; pb_auth.1=y")
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,16 @@ async def test_in_one_call(world: World) -> None:
     await until(lambda: proxy.stats()["in_flight"] == 0)
 
 
+async def test_mistakes_are_told_before_a_page_is_shown(world: World) -> None:
+    client, opened = world.client(), list[str]()
+    with pytest.raises(TypeError, match="scopes must be several texts"):
+        await client.auth.sign_in_with_oauth2("oidc", opened.append, scopes="email")
+    # There is always a limit: 5 minutes, if none is said.
+    error = await failure(client.auth.sign_in_with_oauth2("oidc", opened.append, timeout=-1), "Validation")
+    assert "no limit" not in error.fix
+    assert opened == []
+
+
 async def test_a_coroutine_shows_the_page(world: World) -> None:
     client, email = world.client(), address("coroutine")
 

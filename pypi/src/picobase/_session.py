@@ -100,7 +100,7 @@ class Session:
                 written now are removed, so that no old part stays behind.
             **options: See `CookieOptions`.
         """
-        return _native.to_cookies(self.token, self.record or None, list(existing), options)
+        return _native.to_cookies(self.token, self.record or None, several("existing", existing), options)
 
     @staticmethod
     def removal_cookies(existing: Iterable[str] = (), **options: Unpack[CookieOptions]) -> list[str]:
@@ -110,7 +110,7 @@ class Session:
             existing: The names of the cookies that the request brought.
             **options: See `CookieOptions`; name, path and domain must be those it was set with.
         """
-        return _native.removal_cookies(list(existing), options)
+        return _native.removal_cookies(several("existing", existing), options)
 
     @classmethod
     def from_cookies(cls, cookies: str | Mapping[str, str] | None, name: str = "pb_auth") -> Session | None:
@@ -148,6 +148,13 @@ class Session:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.token, self.record, self.meta))
+
+
+def several(name: str, given: Iterable[str]) -> list[str]:
+    """Them all. One text would be taken for its letters."""
+    if isinstance(given, str):
+        raise TypeError(f"{name} must be several texts, a list for example, not a str")
+    return list(given)
 
 
 def maybe(parts: tuple[str, dict[str, Any] | None, dict[str, Any] | None] | None) -> Session | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._listeners import AsyncListener
-from .._session import AuthChange, OAuth2Provider, OAuth2Start, OtpRequest, Session, maybe
+from .._session import AuthChange, OAuth2Provider, OAuth2Start, OtpRequest, Session, maybe, several
 from .._typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class AsyncAuth:
         """
         options: CallOptions = {"query": query, "headers": headers}
         parts = await self._native.sign_in_with_oauth2(
-            provider, _shown(open), None if scopes is None else list(scopes), create_data, mfa_id, timeout, options
+            provider, _shown(open), None if scopes is None else several("scopes", scopes), create_data, mfa_id, timeout, options
         )
         return Session(*parts)
 

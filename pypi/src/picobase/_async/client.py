@@ -310,10 +310,10 @@ class AsyncClient:
         return services.AsyncSql(self._native)
 
     async def health(self, **options: Unpack[CallOptions]) -> dict[str, Any]:
-        """Asks whether the instance is awake: `code`, `message` and, for superusers, `data`.
+        """Asks whether the instance is awake, without waiting for it: `code`, `message` and, for superusers, `data`.
 
         Raises:
-            InstanceUnavailableError: It did not wake up in time.
+            InstanceUnavailableError: It is not awake.
         """
         return await self._native.health(options)
 

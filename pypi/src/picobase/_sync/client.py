@@ -311,10 +311,10 @@ class Client:
         return services.Sql(self._native)
 
     def health(self, **options: Unpack[CallOptions]) -> dict[str, Any]:
-        """Asks whether the instance is awake: `code`, `message` and, for superusers, `data`.
+        """Asks whether the instance is awake, without waiting for it: `code`, `message` and, for superusers, `data`.
 
         Raises:
-            InstanceUnavailableError: It did not wake up in time.
+            InstanceUnavailableError: It is not awake.
         """
         return self._native.health(options)
 

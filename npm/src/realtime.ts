@@ -163,7 +163,8 @@ export class Realtime {
 
   /** @internal */
   close(): void {
-    this.#stop?.();
+    // A subscription that begins after it must not listen to the page for ever.
+    (this.#stop ??= () => {})();
     this.heard("disconnected");
   }
 }
@@ -393,6 +394,8 @@ export async function live<T>(client: Client<any>, collection: string, options: 
     if (!told) client.post(Op.LiveEnd, [number]);
     there();
   });
+  // Just when it was there.
+  if (rest.signal?.aborted) close();
   await snapshot;
   return query;
 }
@@ -438,6 +441,7 @@ function iterate<E>(
   async function* all(): AsyncGenerator<E, void, undefined> {
     const stop = await start(next, end);
     signal?.addEventListener("abort", end);
+    if (signal?.aborted) end();
     try {
       while (!over || queue[0]) {
         if (missed) {

@@ -114,6 +114,13 @@ describe("subscribe", () => {
     expect(made.hint).toBeUndefined();
   });
 
+  it("a client that was closed asks the platform for no hints any more", () => {
+    const made = world();
+    made.client.close();
+    void made.client.realtime.subscribe("a", () => {});
+    expect(made.hint).toBeUndefined();
+  });
+
   it("the state can be watched", () => {
     const { client, tell } = world();
     const { onStateChange } = client.realtime;
@@ -165,12 +172,15 @@ describe("events", () => {
   });
 
   it("end at once where they are given up or their signal says so, also while one waits for the next", async () => {
-    for (const how of ["return", "signal"]) {
+    for (const how of ["return", "signal", "signal, at once"]) {
       const { client, calls, posts } = world();
       const stop = new AbortController();
       const events = client.realtime.events("news", { signal: stop.signal });
       const next = events.next();
-      await answered(calls, 7);
+      await settled();
+      const there = calls[0]!.answer(7);
+      // The caller does not know yet what the core has answered.
+      if (how != "signal, at once") await there;
       if (how == "return") void events.return();
       else stop.abort();
       expect(await next).toEqual({ done: true, value: undefined });
@@ -365,6 +375,24 @@ describe("live", () => {
     other.hear("end");
     other.query.close();
     expect(other.posts).toEqual([]);
+  });
+
+  it("its signal closes it also just when it is there", async () => {
+    const { client, calls, posts } = world();
+    const stop = new AbortController();
+    const query = client.collection("posts").live({ signal: stop.signal });
+    const there = calls[0]!.answer(5);
+    stop.abort();
+    await there;
+    expect(posts).toEqual([[Op.LiveEnd, [5]]]);
+    expect((await query).records).toEqual([]);
+  });
+
+  it("changes end where their signal has said so before they are read", async () => {
+    const { query } = await live();
+    const seen = [];
+    for await (const { action } of query.changes({ signal: AbortSignal.abort() })) seen.push(action);
+    expect(seen).toEqual(["snapshot"]);
   });
 
   it("fails where the core does", async () => {

@@ -249,6 +249,8 @@ export class Client<S = AnySchema> {
    * one the session too, unless `keepSession`.
    */
   async setUrl(url: string, { keepSession = false }: { keepSession?: boolean | undefined } = {}): Promise<void> {
+    // One that is none never stands there: its failure would take away what another call has set meanwhile.
+    baseOf(url);
     const before = this.url;
     this.options.url = url;
     try {

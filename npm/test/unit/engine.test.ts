@@ -152,6 +152,18 @@ describe("values", () => {
   });
 });
 
+describe("addresses", () => {
+  it("one that is refused takes away none that was set meanwhile", async () => {
+    const { client, script } = on();
+    const refused = failure(client.setUrl("nonsense"));
+    const taken = client.setUrl("http://other");
+    expect((await refused).kind).toBe("Configuration");
+    await taken;
+    await client.send("/x");
+    expect([client.url, script.last!.url]).toEqual(["http://other", "http://other/x"]);
+  });
+});
+
 describe("a hook that fails", () => {
   it.each<[string, () => any, string]>([
     ["throws", () => { throw new Error("no tenant"); }, "no tenant"],

@@ -388,10 +388,11 @@ describe("the client", () => {
     expect(client.baseURL).toBe("https://other");
     await changing;
     expect(calls[0]).toMatchObject({ op: Op.SetUrl, args: ["https://other/", true] });
-    answers.push(() => {
-      throw new PicoBaseError({ kind: "Configuration", message: "no" });
-    });
     await expect(client.setUrl("nonsense")).rejects.toMatchObject({ kind: "Configuration" });
+    answers.push(() => {
+      throw new PicoBaseError({ kind: "Cancelled", message: "no" });
+    });
+    await expect(client.setUrl("https://third/")).rejects.toMatchObject({ kind: "Cancelled" });
     expect(client.url).toBe("https://other/");
   });
 

@@ -1,6 +1,6 @@
 /** A clock that only the test moves, in the place of the real one, and randomness whose every byte is 7. */
 
-const real = { now: Date.now, performance: performance.now.bind(performance), setTimeout: setTimeout.bind(globalThis) as typeof setTimeout, clearTimeout, random: crypto.getRandomValues.bind(crypto) };
+const real = { now: Date.now, performance: performance.now.bind(performance), setTimeout: setTimeout.bind(globalThis) as typeof setTimeout, clearTimeout: clearTimeout.bind(globalThis), random: crypto.getRandomValues.bind(crypto) };
 
 /** A turn of the event loop, whatever the clock says. */
 const turn = typeof MessageChannel === "undefined" ? () => new Promise<void>((done) => real.setTimeout(done, 0)) : (() => {
@@ -24,10 +24,18 @@ interface Timer {
   call: () => void;
 }
 
+/** What is known of a timer outside. Node's own parts take one too, for idle connections for example, and ask this of it. */
+class Handle {
+  ref = () => this;
+  unref = () => this;
+  refresh = () => this;
+  hasRef = () => false;
+}
+
 export class FakeClock {
   #now: number;
-  #timers = new Map<number, Timer>();
-  #next = 1;
+  /** In the order in which they were set. */
+  #timers = new Map<unknown, Timer>();
 
   /** `now` in Unix milliseconds. Without `timers` no time limit ever passes. */
   constructor(
@@ -39,11 +47,12 @@ export class FakeClock {
     Date.now = () => this.#now;
     performance.now = () => (timers ? this.#now - start : 0);
     globalThis.setTimeout = ((call: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) => {
-      const id = this.#next++;
-      if (timers) this.#timers.set(id, { at: this.#now + Math.ceil(ms), call: () => call(...args) });
-      return id;
-    }) as typeof setTimeout;
-    globalThis.clearTimeout = ((id: number) => void this.#timers.delete(id)) as typeof clearTimeout;
+      const handle = new Handle();
+      if (timers) this.#timers.set(handle, { at: this.#now + Math.ceil(ms), call: () => call(...args) });
+      return handle;
+    }) as unknown as typeof setTimeout;
+    // One that was set before is a real one.
+    globalThis.clearTimeout = ((handle: any) => void (handle instanceof Handle ? this.#timers.delete(handle) : real.clearTimeout(handle))) as typeof clearTimeout;
     crypto.getRandomValues = ((bytes: Uint8Array) => bytes.fill(7)) as typeof crypto.getRandomValues;
   }
 
@@ -72,8 +81,8 @@ export class FakeClock {
   async rest(): Promise<void> {
     for (let quiet = 0; quiet < 6; quiet++) {
       const due = [...this.#timers].filter(([, timer]) => timer.at <= this.#now);
-      for (const [id, timer] of due.sort(([a, x], [b, y]) => x.at - y.at || a - b)) {
-        if (this.#timers.delete(id)) timer.call();
+      for (const [handle, timer] of due.sort(([, a], [, b]) => a.at - b.at)) {
+        if (this.#timers.delete(handle)) timer.call();
       }
       if (due.length) quiet = 0;
       await turn();

@@ -86,7 +86,7 @@ describe.concurrent("cancellation", () => {
     expect(first).toMatchObject({ kind: "Cancelled" });
     expect(states).toEqual(["starting"]);
     await proxy.faults();
-    expect((await other).items).toHaveLength(1);
+    expect((await other).page).toBe(1);
   });
 
   it("of an upload, a download, a walk and a subscription", async ({ world }) => {
@@ -94,11 +94,12 @@ describe.concurrent("cancellation", () => {
     const client = world.client(proxy.url);
     const post = await client.collection("posts").create({ title: "x", attachments: new File([new Uint8Array(1_500_000)], "a.bin") });
     await proxy.faults(
-      { method: "POST", path_prefix: "/api/", action: { type: "slow", bytes_per_sec: 30_000, direction: "request" } },
+      // The proxy sees the end of an upload behind what the system still holds of it, which may be all of it: ten seconds.
+      { method: "POST", path_prefix: "/api/", action: { type: "slow", bytes_per_sec: 60_000, direction: "request" } },
       { method: "GET", path_prefix: "/api/files", action: { type: "slow", bytes_per_sec: 30_000, direction: "response" } },
     );
     const soon = () => AbortSignal.timeout(300);
-    const file = new File([new Uint8Array(1_500_000)], "b.bin");
+    const file = new File([new Uint8Array(600_000)], "b.bin");
     expect(await failure(client.collection("posts").create({ title: "x", attachments: file }, { signal: soon() }))).toMatchObject({ kind: "Cancelled" });
     const download = async () => (await client.storage.download(post, post.attachments[0], { signal: soon() })).arrayBuffer();
     // Chromium may say of a body that is cut off no more than "Failed to fetch".

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { PATIENCE, asleep, build, install, openBrowser, run, screenshots, startKit } from "../../e2e/support.mjs";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -196,20 +196,20 @@ await run("examples/astro", async ({ step, defer }) => {
   assert.deepEqual(errors, [], "the page threw nothing");
 });
 
-/** The built site on a free port. */
+/** The built site, on a port that the system has chosen: one that was looked for before may be taken by the time it listens. */
 async function serve(url, defer) {
-  const port = await new Promise((done) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => done(port));
+  const env = { ...process.env, PICOBASE_URL: url, PICOBASE_API_KEY: "", HOST: "127.0.0.1", PORT: "0" };
+  const server = spawn(process.execPath, ["dist/server/entry.mjs"], { cwd: ROOT, env, stdio: ["ignore", "pipe", "inherit"] });
+  defer(() => server.kill());
+  const port = await new Promise((done, failed) => {
+    server.once("exit", (code) => failed(new Error(`the site ended (${code}) before it listened`)));
+    createInterface(server.stdout).on("line", (line) => {
+      console.log(line);
+      const [, port] = /Server listening on \S*:(\d+)/.exec(line) ?? [];
+      if (port) done(port);
     });
   });
-  const env = { ...process.env, PICOBASE_URL: url, PICOBASE_API_KEY: "", HOST: "127.0.0.1", PORT: String(port) };
-  const server = spawn(process.execPath, ["dist/server/entry.mjs"], { cwd: ROOT, env, stdio: ["ignore", "inherit", "inherit"] });
-  defer(() => server.kill());
-  const site = `http://localhost:${port}`;
-  await eventually(() => fetch(`${site}/sign-in`).then((answer) => answer.ok, () => false));
-  return site;
+  return `http://localhost:${port}`;
 }
 
 async function eventually(isSo) {

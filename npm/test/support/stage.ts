@@ -57,10 +57,12 @@ export class Stage {
     await this.#writer;
   }
 
-  /** Until so many more were written. */
+  /** Until so many more were written, each in a time of its own: some take a second where nobody answers. */
   async more(n: number): Promise<void> {
-    const wanted = this.written + n;
-    await until(() => this.written, (written) => written >= wanted);
+    for (const wanted = this.written + n; this.written < wanted; ) {
+      const before = this.written;
+      await until(() => this.written, (written) => written > before);
+    }
   }
 
   async watch(topic = "*"): Promise<Watch> {

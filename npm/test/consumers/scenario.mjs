@@ -48,17 +48,20 @@ async function withFile(client, posts) {
 /** Subscribes, does something, and answers the first event. */
 async function firstEvent(posts, cause) {
   let tell;
+  let limit;
   const event = new Promise((resolve, reject) => {
     tell = resolve;
-    setTimeout(() => reject(new Error("no event in 60 s")), 60_000);
+    limit = setTimeout(() => reject(new Error("no event in 60 s")), 60_000);
   });
   event.catch(() => {}); // Where the subscribe fails, that is the error.
-  const unsubscribe = await posts.subscribe("*", tell);
   try {
+    const unsubscribe = await posts.subscribe("*", tell);
     await cause();
-    return await event;
-  } finally {
+    await event;
     await unsubscribe();
+    return event;
+  } finally {
+    clearTimeout(limit); // It would keep a program alive, of which the client must not be the reason.
   }
 }
 

@@ -256,7 +256,8 @@ describe("connections", () => {
     signal.removeEventListener = (...args: any[]) => (listeners--, remove.apply(signal, args as any));
     const one = async (i: number) => {
       if (i % 10 == 0) return own(ask(`${url}reset`, { signal })).catch(() => {});
-      if (i % 10 == 1) return own(ask(`${url}stall`, { signal: AbortSignal.any([AbortSignal.timeout(5)]) })).catch(() => {});
+      // Not AbortSignal.any: of one that has nothing but a timeout Node 20 collects the timeout, and it never says so.
+      if (i % 10 == 1) return own(ask(`${url}stall`, { signal: AbortSignal.timeout(5) })).catch(() => {});
       const answer = await own(ask(url, { signal, body: i % 2 ? "{}" : undefined }));
       if (i % 3) await answer.text();
       else await new Response(answer.stream()).text();

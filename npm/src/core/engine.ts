@@ -28,8 +28,10 @@ interface Exports {
 interface Ref extends ClientRef {
   /** What waits for it to be there; none once it is. */
   queue?: ((error?: unknown) => void)[];
-  /** Why it will never be there. */
+  /** Why it is not there. */
   error?: unknown;
+  /** Makes it after all, where the module could not be loaded: a page may have begun offline. */
+  again?: (() => void) | undefined;
   listener: (notice: Notice) => void;
   afterCall?: ClientConfig["afterCall"];
 }
@@ -219,15 +221,25 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
 
   // Operations.
 
-  /** Makes a client in the module, and does what waited for it. */
-  const make = (ref: Ref, op: Op, parent: number, args: unknown[]) => {
-    // The number comes before the client is there: its first notice needs it.
-    const resolve = (made: number) => {
-      ref.id = made;
-      settle(ref);
+  /** Makes a client in the module, of its own or beside `parent`, when that is there; then does what waited for it. */
+  const make = (ref: Ref, op: Op, args: unknown[], parent?: Ref) => {
+    ref.queue = [];
+    ref.again = undefined;
+    const then = (error?: unknown) => {
+      if (error) {
+        ref.again = () => make(ref, op, args, parent);
+        return settle(ref, error);
+      }
+      // The number comes before the client is there: its first notice needs it.
+      const resolve = (made: number) => {
+        ref.id = made;
+        settle(ref);
+      };
+      running.set((last = next(last, running)), { op, ref, resolve, reject: (error) => settle(ref, error) });
+      start(op, last, parent?.id ?? 0, args);
     };
-    running.set((last = next(last, running)), { op, ref, resolve, reject: (error) => settle(ref, error) });
-    start(op, last, parent, args);
+    if (parent) when(parent, then);
+    else load(0).then(then, then);
   };
 
   const settle = (ref: Ref, error?: unknown) => {
@@ -239,6 +251,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
 
   /** Calls `then` when the client is there: at once, if it is. */
   const when = (ref: Ref, then: (error?: unknown) => void) => {
+    ref.again?.();
     if (ref.queue) ref.queue.push(then);
     else then(ref.error);
   };
@@ -412,7 +425,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
   return {
     client(config, listener) {
       const { beforeCall, afterCall } = config;
-      const ref: Ref = { id: 0, queue: [], listener, afterCall };
+      const ref: Ref = { id: 0, listener, afterCall };
       const before =
         beforeCall &&
         ((endpoint: string, method: string, pairs: string[]) => {
@@ -430,14 +443,14 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
         config.coldStartTimeout, config.transferIdleTimeout, config.maxRetries, config.store, config.credentials,
         config.realtime, before, !!afterCall, platform.isBrowser,
       ];
-      load(0).then(() => make(ref, Op.ClientNew, 0, args), (error) => settle(ref, error));
+      make(ref, Op.ClientNew, args);
       refs.add(ref);
       return ref;
     },
 
     withSession(parent, { token, record, store }, listener) {
-      const ref: Ref = { id: 0, queue: [], listener };
-      when(parent as Ref, (error) => (error ? settle(ref, error) : make(ref, Op.WithSession, parent.id, [token, record, store])));
+      const ref: Ref = { id: 0, listener };
+      make(ref, Op.WithSession, [token, record, store], parent as Ref);
       refs.add(ref);
       return ref;
     },
@@ -450,7 +463,6 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
       const id = (last = next(last, running));
       return new Promise<any>((resolve, reject) => {
         const one: Running = { op, ref, onEvent, resolve, reject };
-        running.set(id, one);
         // What waits for a module does so within the same time.
         const timed = timeout && timeout < longest && (untimed.has(op) || ref.queue || !has(moduleOf(op)));
         if (signal || timed) {
@@ -467,11 +479,13 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
             if (ref.id) enter((module) => module.cancel(id));
           };
           const abort = () => end(cancelled(signal!.reason));
-          if (signal?.aborted) return abort();
           if (signal) platform.heed?.(signal);
+          // What is no signal fails here, and leaves nothing behind.
           signal?.addEventListener("abort", abort);
           if (timed) timer = setTimeout(() => end(late()), timeout);
         }
+        running.set(id, one);
+        if (signal?.aborted) return drop(id, cancelled(signal.reason));
         when(ref, (error) => {
           if (error) drop(id, error);
           else start(op, id, ref.id, watched(args), options);
@@ -495,6 +509,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
 
     close(client) {
       refs.delete(client as Ref);
+      (client as Ref).again = undefined;
       for (const [id, { op, ref, listener, onEvent }] of running) {
         // One that is being made is closed when it is there.
         if (ref != client || op < Op.Close) continue;

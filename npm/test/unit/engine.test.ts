@@ -357,6 +357,48 @@ describe("ends", () => {
     expect(script.requests.filter(({ method }) => method == "POST")).toHaveLength(1);
   });
 
+  it("what is no signal fails alone: nothing is left of its call", async () => {
+    const { client, script, posts } = on();
+    await client.send("/x");
+    const before = stats(client);
+    await expect(posts.getOne("r1", { signal: new AbortController() as any })).rejects.toThrow(TypeError);
+    expect(stats(client)).toEqual(before);
+    expect(script.requests).toHaveLength(1);
+    client.close();
+  });
+
+  it("where the module could not be loaded the next call tries again, for visitors too", async () => {
+    let loads = 0;
+    const { client, script } = on();
+    const own: Platform = (client as any).platform;
+    const platform: Platform = { ...own, module: (name) => (loads++ < 2 ? Promise.reject(new TypeError("Failed to fetch")) : own.module(name)) };
+    const offline = openOn(platform, createEngine(platform, script.fetch), "http://h", null, { store: "memory" });
+    const events: string[] = [];
+    offline.auth.onAuthStateChange((event) => events.push(event));
+    const visitor = offline.withSession(null);
+    const failed = { kind: "Configuration", message: "the WebAssembly module cannot be loaded: Failed to fetch" };
+    await expect(visitor.send("/x")).rejects.toMatchObject(failed);
+    await expect(offline.send("/x")).rejects.toMatchObject(failed);
+    expect(loads).toBe(2);
+    await Promise.all([visitor.send("/a"), offline.send("/b"), offline.send("/c")]);
+    expect(loads).toBe(3);
+    expect(script.requests.map(({ path }) => path).sort()).toEqual(["/a", "/b", "/c"]);
+    await until(() => events.length > 0);
+    expect(events).toEqual(["INITIAL_SESSION"]);
+    visitor.close();
+    offline.close();
+  });
+
+  it("a client that is closed does not load the module again", async () => {
+    let loads = 0;
+    const platform: Platform = { isBrowser: false, transport: () => () => Promise.reject(), module: () => (loads++, Promise.reject(new Error("no"))), store: () => null };
+    const never = openOn(platform, createEngine(platform), "http://h", null, {});
+    await expect(never.send("/x")).rejects.toMatchObject({ kind: "Configuration" });
+    never.close();
+    await expect(never.send("/x")).rejects.toMatchObject({ kind: "Configuration" });
+    expect(loads).toBe(1);
+  });
+
   it("a call that waits for a module has its deadline", async () => {
     const platform: Platform = { isBrowser: false, transport: () => () => Promise.reject(), module: () => new Promise(() => {}), store: () => null };
     const late = openOn(platform, createEngine(platform), "http://h", null, {});

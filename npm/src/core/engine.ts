@@ -122,7 +122,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
         throw problem(
           "Configuration",
           `the WebAssembly module cannot be loaded: ${textOf(cause)}`,
-          `Serve the .wasm files beside the script, and let the page's Content-Security-Policy have 'wasm-unsafe-eval'; or import "@picobase/client/inline".`,
+          `Serve the .wasm files beside the script, and let the page's Content-Security-Policy have 'wasm-unsafe-eval' and connect-src 'self'; or import "@picobase/client/inline".`,
           cause,
         );
       }

@@ -23,7 +23,7 @@ const consumers = [
   { name: "node-esm", what: "Node, import" },
   { name: "node-cjs", what: "Node, require" },
   { name: "typescript", what: "tsc 5 and 7, NodeNext and Bundler" },
-  { name: "vite", what: "Vite 8, in Chromium", page: "dist", policy: "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src *" },
+  { name: "vite", what: "Vite 8, in Chromium", page: "dist", policy: "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' http://127.0.0.1:*" },
   { name: "webpack", what: "webpack 5, in Chromium; .wasm served as octet-stream", page: "dist", wasmType: "application/octet-stream" },
   { name: "esbuild-inline", what: "esbuild with ./inline, in Chromium", page: "dist" },
   { name: "worker", what: "module worker, in Chromium", page: "dist" },

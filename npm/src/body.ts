@@ -1,5 +1,6 @@
 /** What a user gives to create and update: splits it into JSON and the files. */
 import type { FilePart } from "./core/ops.js";
+import { fail } from "./error.js";
 
 /** What a file may be. On Node also a Readable, and what `fs.openAsBlob` gives. */
 export type FileData = Blob | ArrayBuffer | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -36,6 +37,15 @@ export function isFile(value: any): value is FileData {
     typeof value == "object" &&
     ("arrayBuffer" in value || "getReader" in value || Symbol.asyncIterator in value || ArrayBuffer.isView(value) || value instanceof ArrayBuffer)
   );
+}
+
+/**
+ * Fails where a file is wanted and nobody has chosen one: what is created would be there without it.
+ *
+ * @internal
+ */
+export function noFile(): never {
+  fail("Validation", "there is no file to upload", "Pass a File, a Blob, bytes or a stream.");
 }
 
 /** A form as an object: names that stand several times are lists, `@jsonPayload` is what it says. */

@@ -1,6 +1,6 @@
 /** File URLs, uploads and downloads. URLs are synchronous, so in TypeScript; shared vectors prove that the core's are the same. */
 import type { Client } from "./client.js";
-import { split, type FileData } from "./body.js";
+import { noFile, split, type FileData } from "./body.js";
 import { type Download, Op } from "./core/ops.js";
 import { longest } from "./core/platform.js";
 import { cancelled, fail, late, type PicoBaseError, problem } from "./error.js";
@@ -81,7 +81,7 @@ export class Storage {
   }
 
   /**
-   * Creates a record with a file in it.
+   * Creates a record with a file in it. Kind `Validation` where there is no file: nobody has chosen one.
    *
    * ```ts
    * const doc = await client.storage.upload("docs", input.files[0], {
@@ -93,8 +93,8 @@ export class Storage {
   async upload<T = RecordModel>(collection: string, file: FileData, options: UploadOptions = {}): Promise<T> {
     const { field = "file", data = {}, name, type, safeRetry, onProgress, ...rest } = options;
     const [json, files] = split({ ...data, [field]: file });
-    const part = files.find(([name]) => name == field);
-    if (part) [part[1], part[2]] = [name ?? part[1], type ?? part[2]];
+    const part = files.find(([name]) => name == field) ?? noFile();
+    [part[1], part[2]] = [name ?? part[1], type ?? part[2]];
     return this.#client.call(Op.Create, [collection, json, files, !!safeRetry, watcherOf(onProgress)], rest);
   }
 
@@ -221,7 +221,7 @@ export function baseOf(url: string | null): string {
     fail(
       "Configuration",
       "the client has no valid URL",
-      "Write it like https://my-app.picobase.com or http://127.0.0.1:8090/base: a host, a port up to 65535, a path; no user, query, fragment or ..",
+      "Write it like https://my-app.picobase.com or http://127.0.0.1:8090/base: host, port and path, no user, query, fragment or ..",
     );
   }
   const start = `${scheme}://${host}`.toLowerCase();

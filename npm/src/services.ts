@@ -4,7 +4,7 @@
  * Their methods are rows of tables: each of them calls one row of the core's endpoint table.
  */
 import type { Client } from "./client.js";
-import { type Body, type FileData, isFile, split } from "./body.js";
+import { type Body, type FileData, isFile, noFile, split } from "./body.js";
 import { Op } from "./core/ops.js";
 import { fail } from "./error.js";
 import { download, type DownloadOptions, segment, urlOf } from "./files.js";
@@ -157,9 +157,10 @@ const tables: { [S in keyof Services]: { [M in keyof Services[S]]: Method } } = 
       (_, { getList }) =>
       async ({ batch = 200, ...options }: FullListOptions = {}) => {
         for (let page = 1, all: CollectionModel[] = []; ; page++) {
-          const { items } = await getList(page, batch, { skipTotal: true, ...options });
+          // The server decides how long a page is: none is of no record, or of more than 1,000.
+          const { items, perPage } = await getList(page, batch, { skipTotal: true, ...options });
           all.push(...items);
-          if (items.length < batch) return all;
+          if (!(items.length >= perPage)) return all;
         }
       },
     getFirstListItem:
@@ -195,7 +196,8 @@ const tables: { [S in keyof Services]: { [M in keyof Services[S]]: Method } } = 
     create: [Row.BackupsCreate, 0, "name", 1],
     // The file itself, or a body that names it, as in PocketBase's SDK.
     upload: (client) => async (file: any, options?: CallOptions) => {
-      await client.call(Op.BackupUpload, split(isFile(file) ? { file } : file)[1], options);
+      const [, files] = split(isFile(file) ? { file } : file);
+      await client.call(Op.BackupUpload, [files[0] ?? noFile()], options);
       return true;
     },
     download: (client) => (key: string, options?: DownloadOptions) =>

@@ -175,6 +175,17 @@ describe("bodies", () => {
     watcher(1, null);
     expect(seen).toEqual([{ done: 1, total: null }]);
   });
+
+  it("nothing is sent where nobody has chosen a file", async () => {
+    const { client, calls } = fake();
+    const wanted = { kind: "Validation", message: "there is no file to upload" };
+    for (const none of [undefined, null, "a.txt", []] as any[]) {
+      await expect(client.storage.upload("docs", none, { data: { title: "t" } })).rejects.toMatchObject(wanted);
+    }
+    await expect(client.backups.upload(undefined as any)).rejects.toMatchObject(wanted);
+    await expect(client.backups.upload({})).rejects.toMatchObject(wanted);
+    expect(calls).toEqual([]);
+  });
 });
 
 describe("downloads", () => {
@@ -280,10 +291,15 @@ describe("services", () => {
   it("list all collections and find one", async () => {
     const { client, calls, answers } = fake();
     const found = await Promise.all([
-      (answers.push({ items: [1, 2] }, { items: [3] }), client.collections.getFullList({ batch: 2 })),
+      (answers.push({ items: [1, 2], perPage: 2 }, { items: [3], perPage: 2 }), client.collections.getFullList({ batch: 2 })),
     ]);
     expect(found[0]).toEqual([1, 2, 3]);
     expect(calls[1]!.options.query).toEqual(["page", "2", "perPage", "2", "skipTotal", "true"]);
+    // What is no size of a page the server replaces by its own, and what is too much by the most that it gives.
+    for (const batch of [0, null as any, 5000]) {
+      answers.push({ items: [1, 2], perPage: 2 }, { items: [3], perPage: 2 });
+      expect(await client.collections.getFullList({ batch })).toEqual([1, 2, 3]);
+    }
     answers.push({ items: [{ name: "a" }] }, { items: [] });
     expect(await client.collections.getFirstListItem("name = 'a'")).toEqual({ name: "a" });
     await expect(client.collections.getFirstListItem("name = 'b'")).rejects.toMatchObject({ kind: "NotFound" });

@@ -129,6 +129,8 @@ describe("values", () => {
     const { client, script } = on();
     const error = await failure(client.send("/x", { headers: { "X-Ok": "é\t~", "X-Bad": value } }));
     expect([error.kind, error.message.includes("X-Bad"), script.requests.length]).toEqual(["Validation", true, 0]);
+    // No field of a record was refused: nothing sends who reads it there.
+    expect(error.fix).toBe("Correct what the message names.");
     const own = createClient("http://127.0.0.1:9", null, { store: "memory", beforeSend: () => ({ headers: { "X-Bad": value } }) });
     open.push(own);
     expect((await failure(own.send("/x"))).kind).toBe("Validation");

@@ -592,7 +592,7 @@ impl SessionState {
     async fn stored_after(&self, client: &Client, change: Change) -> Result<(), Error> {
         match change {
             Change::None | Change::Told => Ok(()),
-            Change::Unreadable => Err(Error::decode("the server's token cannot be read", "")),
+            Change::Unreadable => Err(Error::decode("the token cannot be read", "")),
             Change::Session => self.persist(client).await,
             Change::Quiet | Change::Record | Change::Stored => {
                 if let Err(error) = self.persist(client).await {

@@ -492,6 +492,7 @@ impl From<TransportError> for Error {
             Failure::Tls => error.with_fix(
                 "Check the server's certificate and the clock; for a private certificate authority set SSL_CERT_FILE.",
             ),
+            Failure::Invalid => error.with_fix("Correct what the message names."),
             Failure::UnknownHost => error.with_fix("Check the host in the URL, and the network's name service."),
             Failure::Redirected => error.with_fix(
                 "Use the target as the URL, and build the HTTP client with redirects turned off (`redirect::Policy::none()`).",

@@ -15,8 +15,6 @@ export interface Engine {
   withSession(parent: ClientRef, session: { token?: string | null; record?: unknown; store?: SessionStore | null }, listener: (notice: Notice) => void): ClientRef;
   /** Ends the client; the last one ends the module. */
   close(client: ClientRef): void;
-  /** The promise of the module: rejects where it cannot be loaded, or where the client's configuration is refused. */
-  ready(client: ClientRef): Promise<void>;
 }
 
 /** A client in the module. */

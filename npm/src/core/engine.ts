@@ -455,8 +455,6 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
       return ref;
     },
 
-    ready: (client) => new Promise((resolve, reject) => when(client as Ref, (error) => (error ? reject(error) : resolve()))),
-
     call(op, client, args, options = {}) {
       const ref = client as Ref;
       const { signal, timeout, onEvent } = options;

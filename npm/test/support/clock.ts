@@ -17,7 +17,11 @@ const turn = typeof MessageChannel === "undefined" ? () => new Promise<void>((do
 })();
 
 /** Waits for the module behind a client, which takes real time; fails where the client's configuration is refused. */
-export const ready = (client: object): Promise<void> => (client as any).engine.ready((client as any).ref);
+export async function ready(client: object): Promise<void> {
+  const { ref } = client as any;
+  while (ref.queue) await turn();
+  if (ref.error) throw ref.error;
+}
 
 interface Timer {
   at: number;

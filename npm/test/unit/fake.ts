@@ -43,7 +43,6 @@ export function world(options: object = {}, initial: { token: string; record?: a
     client: () => ({ id: 1 }),
     withSession: (_, session) => (sessions.push(session), { id: 2 }),
     close: () => {},
-    ready: async () => {},
   };
   const made: World = { calls, posts, sessions, client: undefined!, tell: (...notice) => listen(notice) };
   const platform: Platform = {

@@ -24,7 +24,6 @@ function fake(options: object = {}, url: string | null = "https://h/base/") {
     client: (config: any, listener: any) => (made.push({ config, listener }), { id: 1 }),
     withSession: (_parent: any, session: any, listener: any) => (made.push({ session, listener }), { id: 2 }),
     close: (ref: any) => void clients.push(ref),
-    ready: async () => {},
   };
   const platform = { isBrowser: false, store: () => null } as any;
   const client: Client = open(platform, engine as any, url, "pk_1", options);

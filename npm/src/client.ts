@@ -410,10 +410,8 @@ export function open(
     ...shared,
     key: key ?? env?.PICOBASE_API_KEY ?? null,
     store,
-    credentials: credentials ? [credentials.identity, credentials.password, credentials.collection ?? null] : null,
-    realtime: realtime ? realtimeNames.map((name) => realtime[name] ?? null) : null,
-    beforeCall: options.beforeSend ?? null,
-    afterCall: options.afterSend ?? null,
+    credentials: credentials && [credentials.identity, credentials.password, credentials.collection ?? null],
+    realtime: realtime && realtimeNames.map((name) => realtime[name] ?? null),
   } as unknown as ClientConfig;
   const initial = peek(options.store, store, options.storageKey);
   const client = new Client(platform, engine, shared, initial, (listener) => engine.client(config, listener));

@@ -221,7 +221,7 @@ export function baseOf(url: string | null): string {
     fail(
       "Configuration",
       "the client has no valid URL",
-      "Write it like https://my-app.picobase.com or http://127.0.0.1:8090/base: host, port and path, no user, query, fragment or ..",
+      "Write it like https://my-app.picobase.com: a host, port and path, nothing else.",
     );
   }
   const start = `${scheme}://${host}`.toLowerCase();

@@ -14,6 +14,9 @@ use core::{
 
 use crate::error::Error;
 
+/// Can another thread come between two steps that no await parts? On the web none can, so what looks for it is left out.
+pub(crate) const THREADS: bool = cfg!(not(target_arch = "wasm32"));
+
 /// `Send` off the web, nothing on it.
 #[cfg(not(target_arch = "wasm32"))]
 pub trait MaybeSend: Send {}

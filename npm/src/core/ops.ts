@@ -175,9 +175,9 @@ export interface ClientConfig {
   /** liveness, maxAge, overlap, linger, catchUp, catchUpSkew, catchUpMax, trackedMax, queueMax */
   realtime: [number | null, number | null, number | null, number | null, boolean | null, number | null, number | null, number | null, number | null] | null;
   /** Called before each call; what it returns (or what it changed) is sent. Synchronous. */
-  beforeCall: ((call: { endpoint: string; method: string; headers: Record<string, string> }) => { headers?: Record<string, string>; query?: Record<string, unknown> } | void) | null;
+  beforeSend: ((call: { endpoint: string; method: string; headers: Record<string, string> }) => { headers?: Record<string, string>; query?: Record<string, unknown> } | void) | null;
   /** Called when a call has ended. */
-  afterCall: ((report: { endpoint: string; method: string; path: string; url: string; status: number; attempts: number; elapsed: number; error: unknown }) => void) | null;
+  afterSend: ((report: { endpoint: string; method: string; path: string; url: string; status: number; attempts: number; elapsed: number; error: unknown }) => void) | null;
 }
 
 /** What a client tells on its own (the engine's `listen`). */

@@ -2,7 +2,7 @@
 import type { Client } from "@picobase/client";
 import { beforeAll, describe, expect } from "vitest";
 import { Script } from "../support/script.js";
-import { failure, inBrowser, it, sleep, until } from "../support/world.js";
+import { failure, inBrowser, it, sleep, stats, until } from "../support/world.js";
 
 /** Bytes on the JavaScript heap after a collection. */
 let heap: () => Promise<number>;
@@ -27,18 +27,8 @@ beforeAll(async () => {
   };
 });
 
-interface Stats {
-  operations: number;
-  effects: number;
-  handles: number;
-  alive: number;
-  memory: number;
-}
-
 /** What WebAssembly's memory grows by: where blocks come to lie may cost one. */
 const PAGE = 65_536;
-
-const stats = (client: Client<any>): Stats => (client as any).engine.stats();
 
 /**
  * Does `work` in rounds, and waits until what the last rounds have added to the heap is gone: a leak stays, what a timer or a

@@ -1,7 +1,7 @@
 /** B13: uploads, downloads, protected files, with progress and in bounded memory. */
 import { describe, expect } from "vitest";
 import type { Progress } from "@picobase/client";
-import { failure, inNode, it, sleep, unique, until } from "../support/world.js";
+import { failure, inNode, it, sleep, stats, unique, until } from "../support/world.js";
 
 const bytes = (n: number) => Uint8Array.from({ length: n }, (_, i) => i * 31 + (i >> 8));
 /** Reads a body to its end. Where it fails, Chromium's `blob()` says no more than "Failed to fetch". */
@@ -166,7 +166,7 @@ describe("B13, alone", () => {
       if (pieces++ % 50) return;
       globalThis.gc!();
       const { heapUsed, external } = process.memoryUsage();
-      most = Math.max(most, heapUsed + external + (client as any).engine.stats().memory);
+      most = Math.max(most, heapUsed + external + stats(client).memory);
     };
     held();
     const before = most;

@@ -97,6 +97,18 @@ export async function timed<T>(work: Promise<T>): Promise<[T, number]> {
   return [value, performance.now() - start];
 }
 
+/** What is under way in the engine of a client, for tests that look for leaks. */
+export function stats(client: object): { operations: number; effects: number; handles: number; alive: number; memory: number } {
+  const [running, effects, handles, module] = (client as any).engine.stats();
+  return {
+    operations: running.size,
+    effects: effects.size,
+    handles: handles.size,
+    alive: module?.alive() ?? 0,
+    memory: module?.memory.buffer.byteLength ?? 0,
+  };
+}
+
 export const inBrowser = typeof document !== "undefined";
 export const inNode = !inBrowser;
 

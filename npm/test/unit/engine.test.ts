@@ -5,7 +5,7 @@ import { open as openOn } from "../../src/client.js";
 import { createEngine } from "../../src/core/engine.js";
 import type { Platform } from "../../src/core/platform.js";
 import { Script, type Sent } from "../support/script.js";
-import { failure, sleep, until } from "../support/world.js";
+import { failure, sleep, stats, until } from "../support/world.js";
 
 const open: Client[] = [];
 afterEach(() => open.splice(0).forEach((client) => client.close()));
@@ -17,8 +17,6 @@ function on(answer: (sent: Sent) => void = (sent) => sent.answer(200, "{}"), opt
   open.push(client);
   return { script, client, posts: client.collection("posts") };
 }
-
-const stats = (client: Client) => (client as any).engine.stats();
 
 /** The text of a body as it was sent. */
 const text = (sent: Sent | undefined) => sent?.init.body as string;

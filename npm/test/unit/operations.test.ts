@@ -335,8 +335,7 @@ describe("the client", () => {
       store: null,
       credentials: ["a", "b", null],
       realtime: [9, null, null, null, null, null, null, null, 3],
-      beforeCall: beforeSend,
-      afterCall: null,
+      beforeSend,
     });
   });
 

@@ -24,7 +24,7 @@ use crate::{
     files::FileToken,
     json::Json,
     realtime::Viewer,
-    runtime::{BoxFuture, Listener, Lock, Runtime, compact, within},
+    runtime::{BoxFuture, Listener, Lock, Runtime, THREADS, compact, within},
     sync::{Joined, SingleFlight, boxed},
 };
 
@@ -273,7 +273,7 @@ impl SessionState {
     }
 
     async fn load(&self, client: &Client) -> Result<(), Error> {
-        if self.state.with(|s| s.loaded) {
+        if THREADS && self.state.with(|s| s.loaded) {
             return Ok(());
         }
         let session = self.stored(client).await?;
@@ -429,7 +429,7 @@ impl SessionState {
         let now = client.shared.runtime.now();
         let start = self.state.with(|s| {
             let Some(live) = s.live.as_ref() else { return Err(false) };
-            if reason == Reason::Due && live.action(now, s.last_refresh) == RefreshAction::None {
+            if THREADS && reason == Reason::Due && live.action(now, s.last_refresh) == RefreshAction::None {
                 return Err(true);
             }
             s.last_refresh = Some(now);
@@ -633,7 +633,7 @@ impl SessionState {
 
     async fn write_store(&self) -> (u64, Result<(), Error>) {
         let (version, saved, session) = self.state.with(|s| (s.version, s.saved, s.session()));
-        if saved >= version {
+        if THREADS && saved >= version {
             return (version, Ok(()));
         }
         let result = match session {
@@ -794,7 +794,7 @@ fn refresh(client: Client, reason: Reason) -> BoxFuture<'static, RefreshRun> {
 
 fn sign_in(client: Client, credentials: Credentials) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(async move {
-        if client.session.current().is_some() {
+        if THREADS && client.session.current().is_some() {
             return Ok(());
         }
         credentials.sign_in(&client).await.map(|_| ())

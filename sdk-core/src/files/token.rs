@@ -14,7 +14,7 @@ use crate::{
     client::Client,
     endpoints,
     error::Error,
-    runtime::{BoxFuture, Lock},
+    runtime::{BoxFuture, Lock, THREADS},
     sync::SingleFlight,
 };
 
@@ -63,7 +63,7 @@ impl FileToken {
 fn fetch(client: Client) -> BoxFuture<'static, Result<SecretString, Error>> {
     Box::pin(async move {
         // Since its caller looked, the run of another thread may have ended.
-        if let Some(token) = client.session.file_token.at_hand(&client) {
+        if THREADS && let Some(token) = client.session.file_token.at_hand(&client) {
             return Ok(token);
         }
         let generation = client.session.generation();

@@ -45,7 +45,7 @@ export function isFile(value: any): value is FileData {
  * @internal
  */
 export function noFile(): never {
-  fail("Validation", "there is no file to upload", "Pass a File, Blob, stream or bytes.");
+  fail("Validation", "there is no file to upload", "Pass a File, Blob or bytes.");
 }
 
 /** A form as an object: names that stand several times are lists, `@jsonPayload` is what it says. */

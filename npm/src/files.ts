@@ -198,7 +198,7 @@ export function urlOf(client: Client<any>, path: string, query: Record<string, s
 /** One segment of a path. */
 export function segment(value: string | null | undefined): string {
   if (!value || value == "." || value == "..") {
-    fail("NotFound", `"${value ?? ""}" cannot be the id or name of anything`, "Pass those of something that exists.");
+    fail("NotFound", `"${value ?? ""}" cannot be the id or name of anything`, "Pass one that exists.");
   }
   return encode(value);
 }
@@ -221,7 +221,7 @@ export function baseOf(url: string | null): string {
     fail(
       "Configuration",
       "the client has no valid URL",
-      "Write it like https://my-app.picobase.com: a host, port and path, nothing else.",
+      "Write it like https://my-app.picobase.com or http://host:port/path, no user, query, fragment or ..",
     );
   }
   const start = `${scheme}://${host}`.toLowerCase();

@@ -147,7 +147,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
 
   /** The module has failed, which it never should: nothing of it can be used any more. */
   const broken = (cause: unknown) => {
-    const error = problem("Configuration", "the WebAssembly module failed", "Report this, and make a new client.", cause);
+    const error = problem("Configuration", "the WebAssembly module failed", "Report this; make a new client.", cause);
     for (const ref of refs) settle(ref, error);
     for (const id of running.keys()) later.push(() => drop(id, error));
     later.push(...effects.values());

@@ -169,29 +169,34 @@ impl SessionState {
         })
     }
 
-    /// Asks the server whether the session still lives, and ends it where it does not. The new token is only kept
-    /// where a refresh was due.
+    /// Asks the server whether the session still lives, and ends it where it does not; answers its generation then. The
+    /// new token is only kept where a refresh was due.
     ///
     /// # Errors
     /// Where the server could not be asked.
-    pub(crate) async fn check(&self, client: &Client) -> Result<(), Error> {
-        let now = client.shared.runtime.now();
-        let live = self.state.with(|s| {
-            let live = s.live.as_ref()?;
-            Some((live.session.clone(), live.action(now, s.last_refresh), s.generation))
-        });
-        let Some((session, action, generation)) = live else { return Ok(()) };
-        if action == RefreshAction::Refresh {
-            return self.refresh_if_due(client).await.map(|_| ());
-        }
-        // The others are asked for by the call itself, or cannot be.
-        if action != RefreshAction::None || !is_refreshable(&session) {
-            return Ok(());
-        }
-        match ask(client, session).await {
-            Err(error) if ends_session(&error) => self.end(client, generation).await,
-            answer => answer.map(|_| ()),
-        }
+    pub(crate) fn check<'a>(&'a self, client: &'a Client) -> impl Future<Output = Result<u64, Error>> + use<'a> {
+        compact(async move {
+            let now = client.shared.runtime.now();
+            let live = self.state.with(|s| {
+                let live = s.live.as_ref()?;
+                Some((live.session.clone(), live.action(now, s.last_refresh), s.generation))
+            });
+            if let Some((session, action, generation)) = live {
+                let has_ended = match action {
+                    RefreshAction::Refresh | RefreshAction::AskFirst => !self.refresh_if_due(client).await?,
+                    RefreshAction::Ended => true,
+                    RefreshAction::None if !is_refreshable(&session) => false,
+                    RefreshAction::None => match ask(client, session).await {
+                        Err(error) if !ends_session(&error) => return Err(error),
+                        answer => answer.is_err(),
+                    },
+                };
+                if has_ended {
+                    self.end(client, generation).await?;
+                }
+            }
+            Ok(self.generation())
+        })
     }
 
     /// May a call go, and with which token? None where [`prepare`](Self::prepare) must come first.

@@ -11,6 +11,7 @@ use super::{
     machine::Fetch,
 };
 use crate::{
+    auth::session::session_expired,
     call::{Call, execute},
     client::Client,
     endpoints,
@@ -27,25 +28,54 @@ const PAGE: usize = 1000;
 /// Performs a fetch. At most `max` records are taken.
 ///
 /// # Errors
-/// As any list.
+/// As any list; kind `SessionExpired` where the session has ended before it could be told what is gone.
 pub(super) async fn fetch(client: &Client, fetch: Fetch, max: usize) -> Result<Found, Error> {
+    let generation = client.session.generation();
+    let mut found = Found::default();
+    // A record that does not pass the topic's filter is not gone, nor is one that has not changed.
+    let filtered = fetch.topic.query.get("filter").is_some();
+    let mut unsure = filtered;
     match &fetch.wanted {
-        Wanted::Newest => newest(client, &fetch).await,
-        Wanted::Since(since, known) => changed(client, &fetch, *since, known, max).await,
-        Wanted::Records(ids) => records(client, &fetch, ids).await,
+        Wanted::Newest => found.records = newest(client, &fetch).await?,
+        Wanted::Since(since, known) => {
+            changed(client, &fetch, *since, max, &mut found).await?;
+            found.gone = absent(known, &found.records);
+            unsure = true;
+        }
+        Wanted::Records(ids) => {
+            found.records = by_id(client, &fetch, ids, true).await?;
+            found.gone = absent(ids, &found.records);
+        }
     }
+    if unsure {
+        found.gone = absent(&found.gone, &by_id(client, &fetch, &found.gone, false).await?);
+    }
+    if fetch.topic.is_one() {
+        for id in core::mem::take(&mut found.gone) {
+            match view(client, &fetch, &id).await? {
+                Some(record) if !filtered => found.records.push(record),
+                Some(_) => {}
+                None => found.gone.push(id),
+            }
+        }
+    }
+    // Nor is one that is hidden from a guest, as whom a dead token is answered.
+    if !found.gone.is_empty() && client.session.check(client).await? != generation {
+        return Err(session_expired());
+    }
+    found.newest = found.records.iter().filter_map(updated).max();
+    Ok(found)
 }
 
-async fn newest(client: &Client, fetch: &Fetch) -> Result<Found, Error> {
+/// The newest record, of which only that is told.
+async fn newest(client: &Client, fetch: &Fetch) -> Result<Vec<Json>, Error> {
     let mut call = list(fetch, None);
     call.query.set("fields", "updated").set("expand", None::<&str>).set("sort", "-updated").set("perPage", 1);
-    let page = page(client, call).await?;
-    Ok(Found { newest: page.first().and_then(updated), ..Found::default() })
+    page(client, call).await
 }
 
 /// What has changed since then, oldest first, by keyset: what is written meanwhile moves nothing past the walk.
-async fn changed(client: &Client, fetch: &Fetch, since: u64, known: &[String], max: usize) -> Result<Found, Error> {
-    let mut found = Found::default();
+async fn changed(client: &Client, fetch: &Fetch, since: u64, max: usize, found: &mut Found) -> Result<(), Error> {
     let mut start = client.filter("updated >= {:u}", crate::params! { "u" => moment(since) })?;
     loop {
         let size = max.saturating_sub(found.records.len()).min(PAGE);
@@ -54,40 +84,16 @@ async fn changed(client: &Client, fetch: &Fetch, since: u64, known: &[String], m
         call.query.set("sort", "updated,id").set("perPage", size);
         let page = page(client, call).await?;
         let full = page.len() >= size;
-        found.newest = found.newest.max(page.iter().filter_map(updated).max());
         let last = page.last().map(|last| (last.get_str("updated"), last.get_str("id")));
         found.records.extend(page);
-        let Some((Some(updated), Some(id))) = last.filter(|_| full) else { break };
+        let Some((Some(updated), Some(id))) = last.filter(|_| full) else { return Ok(()) };
         if found.records.len() >= max {
             found.cut = true;
-            break;
+            return Ok(());
         }
         let params = crate::params! { "u" => updated.as_str(), "i" => id.as_str() };
         start = client.filter("updated > {:u} || (updated = {:u} && id > {:i})", params)?;
     }
-    found.gone = missing(client, fetch, absent(known, &found.records)).await?;
-    Ok(found)
-}
-
-/// Records by their ids, as the topic's options want them.
-async fn records(client: &Client, fetch: &Fetch, ids: &[String]) -> Result<Found, Error> {
-    let mut found = Found { records: by_id(client, fetch, ids, true).await?, ..Found::default() };
-    let unseen = absent(ids, &found.records);
-    // A record that does not pass the topic's filter is not gone.
-    let filtered = fetch.topic.query.get("filter").is_some();
-    let mut gone = if filtered { missing(client, fetch, unseen).await? } else { unseen };
-    if fetch.topic.is_one() {
-        for id in core::mem::take(&mut gone) {
-            match view(client, fetch, &id).await? {
-                Some(record) if !filtered => found.records.push(record),
-                Some(_) => {}
-                None => gone.push(id),
-            }
-        }
-    }
-    found.newest = found.records.iter().filter_map(updated).max();
-    found.gone = gone;
-    Ok(found)
 }
 
 /// A record that is not listed: it may be one that only the view rule shows.
@@ -102,12 +108,6 @@ async fn view(client: &Client, fetch: &Fetch, id: &str) -> Result<Option<Json>, 
         Err(error) if matches!(error.status(), 403 | 404) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Which of these ids are not there, whatever the topic's filter.
-async fn missing(client: &Client, fetch: &Fetch, ids: Vec<String>) -> Result<Vec<String>, Error> {
-    let there = by_id(client, fetch, &ids, false).await?;
-    Ok(absent(&ids, &there))
 }
 
 /// Those of the ids that are listed: as the topic's options want them, or no more than their ids, whatever its filter.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use picobase::{Client, Error, ErrorKind, auth::Store, files::FileSource, runtime::BoxFuture};
+use picobase::{Client, Error, ErrorKind, InstanceState, auth::Store, files::FileSource, runtime::BoxFuture};
 use picobase_testkit::Proxy;
 use serde_json::json;
 
@@ -95,15 +95,16 @@ impl Scene {
         let client = match wait {
             Load => builder(&proxy.url).store(store.clone()).build().unwrap(),
             Refresh => {
-                let auth = fresh.collection("shortlived").auth();
-                let session = auth.sign_in("shortlived@example.com", password()).await.unwrap();
-                builder(&proxy.url).store(stored(&session)).runtime(Skewed::new(3_600_000)).build().unwrap()
+                // By a clock that is wrong by more than the five days that its token lives.
+                let session = fresh.auth().sign_in("alice@example.com", password()).await.unwrap();
+                let clock = Skewed::new(10 * 24 * 3_600_000);
+                builder(&proxy.url).store(stored(&session)).runtime(clock).build().unwrap()
             }
             SignIn => {
                 let credentials = picobase::auth::Credentials::new("bob@example.com", password());
                 builder(&proxy.url).credentials(credentials).build().unwrap()
             }
-            _ => watched(&proxy.url, |b| b).0,
+            _ => builder(&proxy.url).build().unwrap(),
         };
         proxy.clear_requests().await;
         Scene { proxy, client, store, post, file, other: None }
@@ -136,8 +137,10 @@ impl Scene {
         self.proxy.faults(rules).await;
         if wait == Gate {
             // Another call has the turn.
+            let (client, states) = watched(&self.proxy.url, |b| b);
+            self.client = client;
             self.other = Some(tokio::spawn(self.client.collection("posts").get_list(1, 1).into_future()));
-            tokio::time::sleep(ms(150)).await;
+            states.are(&[InstanceState::Starting]).await;
         }
     }
 

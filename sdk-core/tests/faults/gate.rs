@@ -1,6 +1,7 @@
 //! B7: instances that sleep.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +13,7 @@ use futures_util::future::join_all;
 use picobase::{
     Client, Error, ErrorKind,
     InstanceState::{Ready, Starting, Unreachable},
-    auth::{Session, Store},
+    auth::Store,
     files::FileSource,
     runtime::BoxFuture,
     transport::{Headers, MemoryTransport, Response},
@@ -21,8 +22,8 @@ use picobase_testkit::{LoggedRequest, Proxy};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{LATE, PATIENCE, client, kit, new_post, password, unique, within},
-    tools::{cancelled_after, ms, one_at_a_time, proxy, settled, timed, watched},
+    common::{LATE, PATIENCE, client, clock::Skewed, kit, new_post, password, unique, within},
+    tools::{States, cancelled_after, ms, one_at_a_time, proxy, settled, timed, watched},
 };
 
 /// 503 for a while from the first request on.
@@ -31,18 +32,20 @@ fn asleep(time: u64, headers: Value) -> Value {
     json!([{"for_ms": time, "from": "first_hit", "action": action}])
 }
 
-/// 50 calls at once: reads, creates, updates. Answers the title that the creates had.
+/// 50 calls at once: reads, creates, updates, each with a name. Answers the title that the creates had.
 async fn fifty(client: &Client) -> String {
     let title = unique("fifty");
     let calls = (0..50).map(|n| {
         let (posts, title) = (client.collection("posts"), title.clone());
         async move {
+            let name = n.to_string();
             match n % 3 {
-                0 => posts.get_list(1, 1).await.map(|_| ()),
-                1 => posts.create(&json!({"title": title, "n": n})).await.map(|_| ()),
+                0 => posts.get_list(1, 1).header("X-Call", &name).await.map(|_| ()),
+                1 => posts.create(&json!({"title": title, "n": n})).header("X-Call", &name).await.map(|_| ()),
                 _ => {
-                    let id = posts.get_list(1, 1).sort("created").await?.items[0].id().to_string();
-                    posts.update(&id, &json!({"flag": true})).await.map(|_| ())
+                    let list = posts.get_list(1, 1).sort("created").header("X-Call", &name).await?;
+                    let update = posts.update(list.items[0].id(), &json!({"flag": true}));
+                    update.header("X-Call", format!("{name}, update")).await.map(|_| ())
                 }
             }
         }
@@ -53,12 +56,10 @@ async fn fifty(client: &Client) -> String {
     title
 }
 
-/// The requests that found the instance asleep, without the first ones that were under way together.
+/// The requests that found the instance asleep, without the first of each call: those may have been under way together.
 fn probes(log: &[LoggedRequest]) -> Vec<&LoggedRequest> {
-    let sleeping: Vec<_> = log.iter().filter(|r| r.status == Some(503)).collect();
-    let first_end = sleeping.iter().filter_map(|r| r.ended_ms).fold(f64::MAX, f64::min);
-    // What was on its way when the first answer came does not know of it.
-    sleeping.into_iter().filter(|r| r.started_ms > first_end + 400.0).collect()
+    let mut calls = HashSet::new();
+    log.iter().filter(|r| !calls.insert(&r.headers["x-call"]) && r.status == Some(503)).collect()
 }
 
 async fn created_once(client: &Client, title: &str) {
@@ -98,7 +99,7 @@ async fn fifty_calls_wait_for_an_instance_that_sleeps() {
         // Full jitter may choose short waits, but not many in a row: they add up to six seconds.
         sleeps_for_six_seconds(json!({}), 40),
         sleeps_for_six_seconds(json!({"Retry-After": date}), 40),
-        refuses_for_four_seconds(),
+        refuses_for_a_while(),
     );
 }
 
@@ -136,13 +137,17 @@ fn http_date(at: SystemTime) -> String {
     format!("{weekday}, {:02} {} {year} {h:02}:{m:02}:{s:02} GMT", day + 1, names[month])
 }
 
-async fn refuses_for_four_seconds() {
+async fn refuses_for_a_while() {
     within(30, async {
         let proxy = proxy().await;
         new_post(&client(&proxy.url), "there is one").await;
-        proxy.faults(json!([{"for_ms": 4000, "action": {"type": "refuse"}}])).await;
+        proxy.faults(json!([{"action": {"type": "refuse"}}])).await;
         let (client, states) = watched(&proxy.url, |b| b);
-        let title = fifty(&client).await;
+        let (title, ()) = tokio::join!(fifty(&client), async {
+            states.are(&[Starting]).await;
+            tokio::time::sleep(ms(4000)).await;
+            proxy.clear_faults().await;
+        });
         assert_eq!(states.all(), [Starting, Ready]);
         created_once(&client, &title).await;
     })
@@ -150,16 +155,12 @@ async fn refuses_for_four_seconds() {
 }
 
 /// A client whose gate is closed: the instance sleeps until the faults are others.
-async fn behind_a_closed_gate(proxy: &Proxy, client: &Client, retry_after: &str) {
+async fn behind_a_closed_gate(proxy: &Proxy, client: &Client, states: &States, retry_after: &str) {
     let headers = json!({"Retry-After": retry_after});
     proxy.faults(json!([{"action": {"type": "respond", "status": 503, "headers": headers}}])).await;
-    let noticed = async {
-        proxy.wait_for(1, PATIENCE, |r| r.status == Some(503) && r.ended_ms.is_some()).await;
-        tokio::time::sleep(ms(300)).await;
-    };
     tokio::select! {
         result = client.collection("posts").get_list(1, 1).into_future() => panic!("{result:?}"),
-        () = noticed => {}
+        () = states.are(&[Starting]) => {}
     }
     proxy.clear_requests().await;
 }
@@ -169,15 +170,15 @@ async fn the_next_takes_over_from_a_cancelled_probe() {
     within(20, async {
         let proxy = proxy().await;
         let (client, states) = watched(&proxy.url, |b| b);
-        behind_a_closed_gate(&proxy, &client, "1").await;
+        behind_a_closed_gate(&proxy, &client, &states, "1").await;
         // The first one sleeps before its turn, the second one is asking: both go away.
+        proxy.faults(json!([{"times": 1, "action": {"type": "stall"}}])).await;
         let posts = client.collection("posts");
         let oldest = tokio::spawn(posts.get_list(1, 1).into_future());
         tokio::time::sleep(ms(100)).await;
         let others: Vec<_> = (0..5).map(|_| tokio::spawn(posts.get_list(1, 1).into_future())).collect();
         tokio::time::sleep(ms(100)).await;
         oldest.abort();
-        proxy.faults(json!([{"times": 1, "action": {"type": "stall"}}])).await;
         proxy.wait_for(1, PATIENCE, |r| r.status.is_none()).await;
         others[0].abort();
         for other in others.into_iter().skip(1) {
@@ -193,11 +194,11 @@ async fn the_next_takes_over_from_a_cancelled_probe() {
 async fn the_next_takes_over_from_a_probe_that_timed_out() {
     within(20, async {
         let proxy = proxy().await;
-        let (client, _) = watched(&proxy.url, |b| b);
-        behind_a_closed_gate(&proxy, &client, "0").await;
+        let (client, states) = watched(&proxy.url, |b| b);
+        behind_a_closed_gate(&proxy, &client, &states, "0").await;
         proxy.faults(json!([{"times": 1, "action": {"type": "stall"}}])).await;
         let posts = client.collection("posts");
-        let oldest = tokio::spawn(posts.get_list(1, 1).timeout(ms(1500)).into_future());
+        let oldest = tokio::spawn(posts.get_list(1, 1).timeout(ms(4000)).into_future());
         proxy.wait_for(1, PATIENCE, |r| r.status.is_none()).await;
         let (next, took) = timed(posts.get_list(1, 1)).await;
         next.unwrap();
@@ -278,8 +279,8 @@ async fn asked_once_more(own: Option<Duration>) {
 async fn many_that_give_up_ask_once_for_all() {
     within(60, async {
         let proxy = proxy().await;
-        let (client, _) = watched(&proxy.url, |b| b.cold_start_timeout(ms(8000)));
-        behind_a_closed_gate(&proxy, &client, "60").await;
+        let (client, states) = watched(&proxy.url, |b| b.cold_start_timeout(ms(8000)));
+        behind_a_closed_gate(&proxy, &client, &states, "60").await;
         let action = json!({"type": "respond", "status": 503, "headers": {"Retry-After": "60"}});
         proxy.faults(json!([{"action": action}])).await;
         proxy.clear_requests().await;
@@ -322,7 +323,7 @@ async fn health_passes_the_gate_and_opens_it() {
     within(20, async {
         let proxy = proxy().await;
         let (client, states) = watched(&proxy.url, |b| b);
-        behind_a_closed_gate(&proxy, &client, "50").await;
+        behind_a_closed_gate(&proxy, &client, &states, "50").await;
         let error = client.health().await.unwrap_err();
         assert_eq!((error.kind(), error.attempts()), (ErrorKind::InstanceUnavailable, 1));
         let waiting = tokio::spawn(client.collection("posts").get_list(1, 1).into_future());
@@ -343,7 +344,7 @@ async fn any_answer_to_health_opens_the_gate() {
     within(20, async {
         let proxy = proxy().await;
         let (client, states) = watched(&proxy.url, |b| b);
-        behind_a_closed_gate(&proxy, &client, "50").await;
+        behind_a_closed_gate(&proxy, &client, &states, "50").await;
         let rule = json!([{"path": "/api/health", "action": {"type": "respond", "status": 500}}]);
         proxy.faults(rule).await;
         client.health().await.unwrap_err();
@@ -358,7 +359,7 @@ async fn siblings_share_the_gate() {
     within(20, async {
         let proxy = proxy().await;
         let (client, states) = watched(&proxy.url, |b| b);
-        behind_a_closed_gate(&proxy, &client, "1").await;
+        behind_a_closed_gate(&proxy, &client, &states, "1").await;
         proxy.faults(asleep(1500, json!({"Retry-After": "1"}))).await;
         let siblings: Vec<_> = (0..10).map(|_| client.with_session("")).collect();
         let lists = siblings.iter().map(|s| s.collection("posts").get_list(1, 1).into_future());
@@ -377,8 +378,8 @@ async fn siblings_share_the_gate() {
 async fn only_streams_wait() {
     within(20, async {
         let proxy = proxy().await;
-        let (client, _) = watched(&proxy.url, |b| b);
-        behind_a_closed_gate(&proxy, &client, "1").await;
+        let (client, states) = watched(&proxy.url, |b| b);
+        behind_a_closed_gate(&proxy, &client, &states, "1").await;
         proxy.faults(asleep(1500, json!({"Retry-After": "1"}))).await;
         let uploads = (0..3).map(|n| {
             let pieces = futures_util::stream::iter((0..4).map(|_| Ok(bytes::Bytes::from(vec![b'x'; 10_000]))));
@@ -401,8 +402,8 @@ async fn only_streams_wait() {
 async fn sign_in_behind_a_closed_gate() {
     within(20, async {
         let proxy = proxy().await;
-        let (client, _) = watched(&proxy.url, |b| b);
-        behind_a_closed_gate(&proxy, &client, "1").await;
+        let (client, states) = watched(&proxy.url, |b| b);
+        behind_a_closed_gate(&proxy, &client, &states, "1").await;
         proxy.faults(asleep(1200, json!({"Retry-After": "1"}))).await;
         let auth = client.auth();
         let (session, list) = tokio::join!(
@@ -413,14 +414,6 @@ async fn sign_in_behind_a_closed_gate() {
         list.unwrap();
     })
     .await;
-}
-
-/// A session of `shortlived` whose token is over.
-async fn stale_session(url: &str) -> Session {
-    let fresh = client(url);
-    let auth = fresh.collection("shortlived").auth();
-    let session = auth.sign_in("shortlived@example.com", password()).await.unwrap();
-    Session::new(session.token().to_string(), session.record_json().clone())
 }
 
 #[tokio::test]
@@ -441,6 +434,15 @@ async fn credentials_sign_in_while_the_gate_is_closed() {
         assert!(log.iter().filter(|r| r.path.ends_with("records")).all(|r| r.headers.contains_key("authorization")));
     })
     .await;
+}
+
+/// Longer than a token lives, by a clock that is wrong.
+const TEN_DAYS: i64 = 10 * 24 * 3_600_000;
+
+/// A session as a store holds it.
+async fn stored_session(url: &str) -> String {
+    let session = client(url).auth().sign_in("alice@example.com", password()).await.unwrap();
+    json!({"token": session.token(), "record": session.record::<Value>().unwrap()}).to_string()
 }
 
 /// A store that takes its time.
@@ -467,11 +469,10 @@ impl Store for SlowStore {
 async fn the_first_load_asks_while_the_gate_is_closed() {
     within(40, async {
         let proxy = proxy().await;
-        let session = stale_session(&proxy.url).await;
-        let text = json!({"token": session.token(), "record": session.record::<Value>().unwrap()}).to_string();
-        let runtime = crate::common::clock::Skewed::new(3_600_000);
-        let (client, _) = watched(&proxy.url, |b| b.store(SlowStore(Some(text), ms(200))).runtime(runtime));
-        behind_a_closed_gate(&proxy, &client.with_session(""), "1").await;
+        let text = stored_session(&proxy.url).await;
+        let runtime = Skewed::new(TEN_DAYS);
+        let (client, states) = watched(&proxy.url, |b| b.store(SlowStore(Some(text), ms(200))).runtime(runtime));
+        behind_a_closed_gate(&proxy, &client.with_session(""), &states, "1").await;
         proxy.faults(asleep(1500, json!({"Retry-After": "1"}))).await;
         let posts = client.collection("posts");
         for result in join_all((0..10).map(|_| posts.get_list(1, 1).into_future())).await {
@@ -488,12 +489,11 @@ async fn the_first_load_asks_while_the_gate_is_closed() {
 async fn a_cancelled_question_does_not_keep_its_place_in_the_queue() {
     within(20, async {
         let proxy = proxy().await;
-        let session = stale_session(&proxy.url).await;
-        let text = json!({"token": session.token(), "record": session.record::<Value>().unwrap()}).to_string();
-        let runtime = crate::common::clock::Skewed::new(3_600_000);
-        let (client, _) = watched(&proxy.url, |b| b.store(SlowStore(Some(text), ms(1))).runtime(runtime));
+        let text = stored_session(&proxy.url).await;
+        let runtime = Skewed::new(TEN_DAYS);
+        let (client, states) = watched(&proxy.url, |b| b.store(SlowStore(Some(text), ms(1))).runtime(runtime));
         let sibling = client.with_session("");
-        behind_a_closed_gate(&proxy, &sibling, "1").await;
+        behind_a_closed_gate(&proxy, &sibling, &states, "1").await;
         // Its refresh waits at the gate, as the oldest, when the caller goes away.
         cancelled_after(ms(200), client.collection("posts").get_list(1, 1)).await;
         proxy.clear_faults().await;
@@ -509,8 +509,8 @@ async fn a_cancelled_question_does_not_keep_its_place_in_the_queue() {
 async fn a_call_that_nobody_polls_does_not_block_the_others() {
     within(20, async {
         let proxy = proxy().await;
-        let (client, _) = watched(&proxy.url, |b| b);
-        behind_a_closed_gate(&proxy, &client, "1").await;
+        let (client, states) = watched(&proxy.url, |b| b);
+        behind_a_closed_gate(&proxy, &client, &states, "1").await;
         let posts = client.collection("posts");
         // It takes the turn, and then its owner is busy elsewhere.
         let mut silent = posts.get_list(1, 1).into_future();
@@ -529,17 +529,17 @@ async fn a_late_answer_of_before_does_not_close_the_gate_again() {
     within(20, async {
         let proxy = proxy().await;
         let (client, states) = watched(&proxy.url, |b| b);
-        // One answer is on its way for a second; meanwhile the instance wakes up.
+        // One answer is on its way for a while; meanwhile the instance wakes up.
         proxy
             .faults(json!([
-                {"times": 1, "query_contains": "page=7", "action": {"type": "delay", "ms": 1200}},
+                {"times": 1, "query_contains": "page=7", "action": {"type": "delay", "ms": 3000}},
                 {"times": 1, "query_contains": "page=7", "action": {"type": "respond", "status": 503}},
                 {"times": 1, "query_contains": "page=1", "action": {"type": "respond", "status": 503}},
             ]))
             .await;
         let posts = client.collection("posts");
         let late = tokio::spawn(posts.get_list(7, 1).into_future());
-        tokio::time::sleep(ms(50)).await;
+        proxy.wait_for(1, PATIENCE, |r| r.query.contains("page=7")).await;
         posts.get_list(1, 1).await.unwrap();
         assert_eq!(states.all(), [Starting, Ready]);
         late.await.unwrap().unwrap();
@@ -552,8 +552,8 @@ async fn a_late_answer_of_before_does_not_close_the_gate_again() {
 async fn a_probe_that_breaks_is_followed_at_a_distance() {
     within(20, async {
         let proxy = proxy().await;
-        let (client, _) = watched(&proxy.url, |b| b.cold_start_timeout(ms(15_000)));
-        behind_a_closed_gate(&proxy, &client, "0").await;
+        let (client, states) = watched(&proxy.url, |b| b.cold_start_timeout(ms(15_000)));
+        behind_a_closed_gate(&proxy, &client, &states, "0").await;
         proxy.faults(json!([{"for_ms": 2000, "action": {"type": "reset"}}])).await;
         let posts = client.collection("posts");
         let results = join_all((0..30).map(|_| posts.get_list(1, 1).into_future())).await;

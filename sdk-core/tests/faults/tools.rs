@@ -31,6 +31,15 @@ impl States {
     pub(crate) fn all(&self) -> Vec<InstanceState> {
         self.0.lock().unwrap().clone()
     }
+
+    /// Waits until these and no others have been told.
+    pub(crate) async fn are(&self, wanted: &[InstanceState]) {
+        let end = Instant::now() + PATIENCE;
+        while self.all() != wanted {
+            assert!(Instant::now() < end, "{:?} are not {wanted:?}", self.all());
+            tokio::time::sleep(ms(5)).await;
+        }
+    }
 }
 
 /// Milliseconds as a duration.

@@ -164,13 +164,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // First: who sees that it has ended may ask which connections answer something.
+        self.connection.end_request();
         let mut inner = lock(&self.log.0);
         inner.in_flight = inner.in_flight.saturating_sub(1);
         if let Some(entry) = inner.entries.get_mut(&self.n) {
             entry.ended_ms = Some(now_ms());
         }
-        drop(inner);
-        self.connection.end_request();
     }
 }
 

@@ -92,13 +92,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// Reads one answer, as far as it comes, and gives up after a silence of that length.
     pub(crate) async fn receive(&mut self, patience: Duration) -> Seen {
+        self.read(|_| patience).await
+    }
+
+    /// The same, where the silence counts from when that much has come; until then it may last as long as it likes.
+    pub(crate) async fn receive_after(&mut self, silence: Duration, enough: impl Fn(&str) -> bool) -> Seen {
+        self.read(|there| if enough(&String::from_utf8_lossy(there)) { silence } else { PATIENCE }).await
+    }
+
+    async fn read(&mut self, patience: impl Fn(&[u8]) -> Duration) -> Seen {
         let started = Instant::now();
         let end = loop {
             if self.is_whole() {
                 break End::Open;
             }
             let mut piece = [0; 16 * 1024];
-            match tokio::time::timeout(patience, self.stream.read(&mut piece)).await {
+            match tokio::time::timeout(patience(&self.buffer), self.stream.read(&mut piece)).await {
                 Err(_) => break End::Silent,
                 Ok(Ok(0)) => break End::Fin,
                 Ok(Ok(n)) => self.buffer.extend(piece.iter().take(n)),
@@ -149,11 +158,16 @@ fn unchunk(mut rest: &[u8]) -> Vec<u8> {
     body
 }
 
+/// How long to wait for such an end: only silence has none.
+pub(crate) fn patience(end: End) -> Duration {
+    if end == End::Silent { SILENCE } else { PATIENCE }
+}
+
 /// One request on a connection of its own.
 pub(crate) async fn call(url: &str, method: &str, path: &str, body: &str) -> Seen {
     let mut raw = Raw::open(url).await;
     raw.send(method, path, body).await;
-    raw.receive(Duration::from_secs(10)).await
+    raw.receive(PATIENCE).await
 }
 
 pub(crate) const HEALTH: &str = "/api/health";

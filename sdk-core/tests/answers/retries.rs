@@ -301,7 +301,7 @@ async fn safe_create_whose_answers_stay_lost() {
     let stall = json!({"type": "stall", "when": "after_response_bytes", "bytes": 0});
     proxy.faults(json!([{"method": "POST", "action": stall}])).await;
     let title = unique("stalled");
-    let create = client.collection("posts").create(&json!({"title": title})).safe_retry().timeout(ms(1000));
+    let create = client.collection("posts").create(&json!({"title": title})).safe_retry().timeout(ms(3000));
     let (error, took) = timed(create).await;
     let error = error.unwrap_err();
     assert_error(&error, ErrorKind::Timeout, 0, 1);

@@ -275,7 +275,13 @@ async fn messages_of_ones_own() {
     .await;
 }
 
-/// Has the stream replaced three times, and meanwhile does `work`, with the numbers from 0 on. Says how many there were.
+/// A client that hears a replaced stream longer than a slow machine takes to tell something on both.
+fn patient(url: &str) -> Client {
+    tuned(url, |options| options.overlap = Duration::from_secs(3))
+}
+
+/// Has the stream replaced three times, and meanwhile does `work`, with the numbers from 0 on, some 30 times at least.
+/// Says how many there were.
 async fn while_rotating(ground: &Ground, client: &Client, work: impl AsyncFn(u32)) -> u32 {
     let rotated = Cell::new(false);
     let rotate = async {
@@ -286,7 +292,7 @@ async fn while_rotating(ground: &Ground, client: &Client, work: impl AsyncFn(u32
     };
     let keep_working = async {
         let mut done = 0;
-        while !rotated.get() {
+        while !rotated.get() || done <= 30 {
             work(done).await;
             done += 1;
         }
@@ -319,13 +325,12 @@ fn same_lines(heard: &[String], wanted: &[String]) {
 async fn messages_of_ones_own_are_heard_once_while_streams_are_replaced() {
     within(60, async {
         let ground = talking().await;
-        let client = client(&ground.proxy.url);
+        let client = patient(&ground.proxy.url);
         let mut events = client.realtime().subscribe("a/b/c").queue_max(100_000).await.unwrap();
         // Every other one says the same as the one before.
         let text = |n: u32| format!("{:05}", n / 2);
         let said =
             while_rotating(&ground, &client, async |n| say(&ground, "a/b/c", &format!("\"{}\"", text(n))).await).await;
-        assert!(said > 30, "{said}");
         say(&ground, "a/b/c", "\"over\"").await;
         let heard = lines_before(&mut events, "message a/b/c \"over\"", said as usize).await;
         let wanted: Vec<String> = (0..said).map(|n| format!("message a/b/c \"{}\"", text(n))).collect();
@@ -363,14 +368,13 @@ async fn records_without_dates() {
 async fn records_without_dates_are_heard_once_while_streams_are_replaced() {
     within(60, async {
         let ground = Ground::new().await;
-        let client = client(&ground.proxy.url);
+        let client = patient(&ground.proxy.url);
         let mut events = client.collection("noupdated").subscribe("*").queue_max(100_000).await.unwrap();
         let title = |n: u32| format!("{n:05}");
         let made = while_rotating(&ground, &client, async |n| {
             ground.create("noupdated", &json!({"title": title(n)})).await;
         })
         .await;
-        assert!(made > 30, "{made}");
         ground.create("noupdated", &json!({"title": "over"})).await;
         let heard = lines_before(&mut events, "create live over", made as usize).await;
         let wanted: Vec<String> = (0..made).map(|n| format!("create live {}", title(n))).collect();
@@ -469,8 +473,8 @@ async fn a_record_leaves_the_filter_and_comes_back() {
         assert_eq!(next(&mut events).await, "update live three");
         // It is not gone, so nothing is said.
         ground.gap(change("four", "draft")).await;
-        let other = ground.create("posts", &json!({"title": "other", "status": "published"})).await;
-        assert_eq!(next(&mut events).await, "create live other");
+        let other = ground.gap(ground.create("posts", &json!({"title": "other", "status": "published"}))).await;
+        assert_eq!(next(&mut events).await, "create catchup other");
         ground.gap(change("five", "published")).await;
         assert_eq!(next(&mut events).await, "update catchup five");
         change("six", "draft").await;
@@ -527,8 +531,8 @@ async fn missed_and_caught_up(ground: &Ground, client: &Client) {
     assert_eq!(lines(&mut events).await, ["update catchup created 2".to_string(), gone]);
     // And a gap in which nothing happens says nothing.
     ground.gap(async {}).await;
-    change(&untouched, "touched").await;
-    assert_eq!(next(&mut events).await, "update live touched");
+    ground.gap(change(&untouched, "touched")).await;
+    assert_eq!(next(&mut events).await, "update catchup touched");
 }
 
 #[tokio::test]

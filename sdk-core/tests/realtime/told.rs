@@ -74,7 +74,9 @@ impl Ground {
         let output = work.await;
         self.proxy.faults(faults).await;
         self.proxy.cut_path(Cut::Reset, "/api/realtime").await;
-        self.proxy.wait_for(submits + 1, PATIENCE, |r| is_submit(r) && r.status.is_some()).await;
+        self.proxy
+            .wait_for(submits + 1, PATIENCE, |r| is_submit(r) && r.status.is_some() && r.ended_ms.is_some())
+            .await;
         output
     }
 

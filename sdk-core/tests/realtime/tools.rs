@@ -274,6 +274,13 @@ impl Report {
         self.events.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap_or_default()
     }
 
+    /// The longest time between two writes that it was told of, by the server's clock: however late it was told.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        let mut written: Vec<u64> = self.events.iter().filter_map(|event| event.updated).collect();
+        written.sort_unstable();
+        ms(written.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default())
+    }
+
     /// How many events were fetched.
     pub(crate) fn caught_up(&self) -> usize {
         self.events.iter().filter(|event| event.origin == Origin::CatchUp).count()

@@ -1,6 +1,9 @@
 //! B13: files on their way back.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, TryStreamExt};
 use picobase::{Client, ErrorKind, Record, files::FileSource};
@@ -8,7 +11,7 @@ use picobase_testkit::{Cut, LoggedRequest, Proxy, Server};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{LATE, builder, client, kit, new_user, password, within},
+    common::{LATE, PATIENCE, builder, client, kit, new_user, password, within},
     tools::{SIZE, dropped_after, impatient, ms, names, noise, on_disk, progress, settled, timed, upload, with_file},
 };
 
@@ -52,17 +55,22 @@ async fn whole(client: &Client, post: &Record, name: &str) {
 async fn broken_downloads_go_on() {
     within(30, async {
         let proxy = kit().proxy().await;
-        let client = impatient(&proxy.url, ms(400));
+        let client = client(&proxy.url);
         let (post, name) = with_file(&client, noise(SIZE)).await;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.bin");
         for how in ["reset", "close", "truncate", "stall"] {
             proxy.faults(breaks(how, &[500_000, 0, 300_000, 70_001])).await;
             proxy.clear_requests().await;
-            whole(&client, &post, &name).await;
+            if how == "stall" {
+                whole(&impatient(&proxy.url, ms(800)), &post, &name).await;
+            } else {
+                whole(&client, &post, &name).await;
+            }
             let log = asked(&proxy).await;
             let starts = starts(&proxy).await;
-            assert_eq!(starts.len(), 5, "{how} {starts:?}");
+            // To who is impatient a busy machine may look like one more that stalls.
+            assert!(starts.len() == 5 || (how == "stall" && starts.len() > 5), "{how} {starts:?}");
             assert!(starts.is_sorted() && starts[1] <= 500_000 && starts[4] > starts[1], "{how} {starts:?}");
             let resumed = |r: &LoggedRequest| r.headers.contains_key("if-range") == r.headers.contains_key("range");
             assert!(log.iter().all(resumed), "{log:?}");
@@ -80,7 +88,7 @@ async fn broken_downloads_go_on() {
 async fn a_resume_that_gets_no_answer() {
     within(20, async {
         let proxy = kit().proxy().await;
-        let client = impatient(&proxy.url, ms(400));
+        let client = impatient(&proxy.url, ms(800));
         let (post, name) = with_file(&client, noise(SIZE)).await;
         let mut faults = breaks("reset", &[500_000]);
         let silent = json!({"type": "stall", "when": "after_request_bytes"});
@@ -88,7 +96,7 @@ async fn a_resume_that_gets_no_answer() {
         proxy.faults(faults).await;
         whole(&client, &post, &name).await;
         let starts = starts(&proxy).await;
-        assert_eq!(starts.len(), 4, "{starts:?}");
+        assert!(starts.len() >= 4, "{starts:?}");
         assert!(starts[1] == starts[2] && starts[2] == starts[3], "{starts:?}");
     })
     .await;
@@ -120,6 +128,20 @@ async fn a_server_that_ignores_ranges() {
     .await;
 }
 
+/// Waits until some of a file has arrived, beside the one of that name.
+async fn half_done(folder: &Path, name: &str) {
+    let some = || {
+        let mut files =
+            std::fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|file| *file.file_name() != *name);
+        files.any(|file| file.metadata().is_ok_and(|file| file.len() > 0))
+    };
+    let end = Instant::now() + PATIENCE;
+    while !some() {
+        assert!(Instant::now() < end, "nothing arrives");
+        tokio::time::sleep(ms(5)).await;
+    }
+}
+
 /// Where a server keeps the file of a record.
 async fn file_of(server: &Server, post: &Record, name: &str) -> PathBuf {
     let folder = server.status().await.data_dir.join("storage").join(post.collection_id()).join(post.id());
@@ -140,9 +162,9 @@ async fn a_file_that_is_replaced_in_between() {
         for length in [SIZE, SIZE + 1, 10] {
             let (post, name) = with_file(&client, noise(SIZE)).await;
             let path = file_of(&server, &post, &name).await;
-            proxy.faults(json!([{"action": {"type": "slow", "bytes_per_sec": 1_000_000}}])).await;
+            proxy.faults(json!([{"action": {"type": "slow", "bytes_per_sec": 200_000}}])).await;
             let download = tokio::spawn(client.files().download(&post, &name).to_path(target.clone()));
-            tokio::time::sleep(ms(400)).await;
+            half_done(folder.path(), "file.bin").await;
             std::fs::write(&path, vec![9; length]).unwrap();
             let later = std::time::SystemTime::now() + Duration::from_secs(60);
             std::fs::File::options().append(true).open(&path).unwrap().set_modified(later).unwrap();
@@ -197,9 +219,9 @@ async fn nothing_half_done_is_left() {
             assert_eq!(missing.kind(), ErrorKind::NotFound);
             as_before();
             // It is dropped in the middle, with the new bytes beside the old file.
-            proxy.faults(json!([{"action": {"type": "slow", "bytes_per_sec": 300_000}}])).await;
+            proxy.faults(json!([{"action": {"type": "slow", "bytes_per_sec": 200_000}}])).await;
             let running = tokio::spawn(download());
-            tokio::time::sleep(ms(400)).await;
+            half_done(folder.path(), "file.bin").await;
             assert_eq!(std::fs::read_to_string(&target).ok().as_deref(), there);
             assert_eq!(names(folder.path()).len(), usize::from(there.is_some()) + 1);
             running.abort();
@@ -286,7 +308,7 @@ async fn a_protected_file_outlives_its_token() {
         let doc = client.files().upload("docs", source).field("doc").data(&json!({"title": "Plan"})).await.unwrap();
         let name = doc.get_str("doc").unwrap();
         proxy
-            .faults(json!([{"path_contains": "/api/files/", "action": {"type": "slow", "bytes_per_sec": 100_000}}]))
+            .faults(json!([{"path_contains": "/api/files/", "action": {"type": "slow", "bytes_per_sec": 50_000}}]))
             .await;
         let mut pieces = client.files().download(&doc, name).protected().stream().await.unwrap();
         let mut all = pieces.next().await.unwrap().unwrap().to_vec();

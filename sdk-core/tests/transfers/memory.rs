@@ -4,13 +4,12 @@ use std::{
     io::{Read, Write},
     path::Path,
     process::Command,
-    time::Duration,
 };
 
 use picobase::files::FileSource;
 
 use crate::{
-    common::{client, kit, within},
+    common::{PATIENCE, client, kit, within},
     tools::upload,
 };
 
@@ -19,7 +18,7 @@ const MEGABYTE: usize = 1024 * 1024;
 
 #[tokio::test]
 async fn fifty_megabytes_in_ten() {
-    within(40, async {
+    within(60, async {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "memory::child_moves_fifty_megabytes", "--nocapture"]);
         command.env(CHILD, &kit().info().direct_url);
@@ -72,7 +71,7 @@ async fn child_moves_fifty_megabytes() {
     client.collection("posts").get_list(1, 1).await.unwrap();
     forget_peak();
     let idle = peak();
-    let post = upload(&client, "large", FileSource::path(&path)).timeout(Duration::from_secs(30)).await.unwrap();
+    let post = upload(&client, "large", FileSource::path(&path)).timeout(2 * PATIENCE).await.unwrap();
     let up = peak().saturating_sub(idle);
     forget_peak();
     let name = post.get_list("attachments")[0];

@@ -24,7 +24,7 @@ use crate::{
         Session,
         session::{Authorized, RefreshRun},
     },
-    client::{CallReport, Client, Outgoing},
+    client::{CallReport, Client, Outgoing, moved},
     endpoints::{self, Caller, Endpoint},
     error::{Error, ErrorKind},
     gate::{Pass, Probe},
@@ -352,10 +352,7 @@ impl Run<'_> {
         };
         // Asked after the session: one that began at the new address must not go to the old one.
         if self.client.shared.moves() != self.moves {
-            return Err(self.describe(
-                Error::configuration("the client was given another address while the call waited")
-                    .with_fix("Make the call again; it then goes to the new address."),
-            ));
+            return Err(self.describe(moved()));
         }
         Ok(authorized)
     }

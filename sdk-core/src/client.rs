@@ -114,6 +114,12 @@ impl Shared {
     }
 }
 
+/// What began at the address before does not go on at another.
+pub(crate) fn moved() -> Error {
+    Error::configuration("the client was given another address while the call waited")
+        .with_fix("Make the call again; it then goes to the new address.")
+}
+
 fn no_url() -> Error {
     Error::configuration("the client has no URL yet")
         .with_fix("Pass the instance's URL to the client, set PICOBASE_URL, or give it one before the first call.")

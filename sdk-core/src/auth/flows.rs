@@ -15,7 +15,7 @@ use super::{Auth, Session, token::Claims};
 use crate::{
     action::Action,
     call::{Call, Identity, decode, execute, execute_json, nothing},
-    client::Client,
+    client::{Client, moved},
     endpoints::{self, Endpoint},
     error::{Error, ErrorKind},
     json::{FromJson, Json, ToJson, read_by_hand},
@@ -449,8 +449,12 @@ impl IntoFuture for Impersonate {
 /// Makes a sign-in call and begins the session that it brings.
 pub(crate) fn sign_in(client: Client, call: Call) -> BoxFuture<'static, Result<Session, Error>> {
     Box::pin(async move {
-        let answer = execute(&client, call).await?;
-        let session = answer.session()?;
+        let moves = client.shared.moves();
+        let session = execute(&client, call).await?.session()?;
+        // It is a session of the instance that was asked.
+        if client.shared.moves() != moves {
+            return Err(moved());
+        }
         client.session.begin(&client, &session).await?;
         Ok(session)
     })

@@ -15,6 +15,7 @@ use picobase::{
     transport::{Headers, MemoryTransport, Method, Request, Response},
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::common::{builder, client, kit, new_user, shown::Shown, within};
 
@@ -235,6 +236,33 @@ async fn another_instance_is_another_session() {
         assert_eq!(two.default_proxy().requests().await.len(), 1);
         client.set_url(&one.url).keep_session().await.unwrap();
         assert_ne!(client.files().get_token().await.map_err(|e| e.status()), Ok(token));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_of_the_instance_before_does_not_begin_at_the_next() {
+    within(60, async {
+        let user = new_user(&kit().server().await.url).await.0.auth().session().unwrap();
+        let session = json!({"token": user.token(), "record": user.record::<Value>().unwrap()}).to_string();
+        let (asked, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (told, wanted) = (asked.clone(), answer.clone());
+        let transport = MemoryTransport::new(move |_| {
+            let (told, wanted, session) = (told.clone(), wanted.clone(), session.clone());
+            async move {
+                told.notify_one();
+                wanted.notified().await;
+                Ok(Response::new(200, Headers::new(), session))
+            }
+        });
+        let client = Client::builder().url("http://one").transport(transport).build().unwrap();
+        let signing_in = tokio::spawn(client.auth().sign_in("ada@example.com", "secret").into_future());
+        asked.notified().await;
+        client.set_url("http://two").await.unwrap();
+        answer.notify_one();
+        let error = signing_in.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error:?}");
+        assert!(client.auth().session().is_none());
     })
     .await;
 }

@@ -173,7 +173,7 @@ impl Client {
             let result = call.await;
             // What began beside the call goes on only while somebody drives it. A visitor's client may never make
             // another call, and its cookie is written now.
-            self.inner.session.settled(&*self.inner.shared.runtime).await;
+            self.inner.session.settled(&self.inner.shared.runtime).await;
             if result.is_err() {
                 // So does the end of a connection whose request was given up.
                 for _ in 0..ROUNDS {

@@ -733,15 +733,12 @@ pub(crate) async fn exchange(client: &Client, streamed: bool, request: Request) 
 fn redirect_error(client: &Client, response: &Response) -> Error {
     let status = response.status;
     let target = response.headers.get("Location").map(|target| shown_target(client, target)).unwrap_or_default();
-    if target.is_empty() {
-        return Error::configuration(
-            ["the server redirects (HTTP ", &digits(status.into()), "), and calls follow no redirect"].concat(),
-        )
-        .with_fix("Use the address that the server redirects to as the URL of the client.")
-        .with_status(status);
-    }
-    Error::configuration(["the server redirects to ", &target, "; calls follow no redirect"].concat())
-        .with_fix("If that is where the instance lives now, use its address as the URL of the client.")
+    let message = match target.as_str() {
+        "" => ["the server redirects (HTTP ", &digits(status.into()), "), and calls follow no redirect"].concat(),
+        target => ["the server redirects to ", target, "; calls follow no redirect"].concat(),
+    };
+    Error::configuration(message)
+        .with_fix("If the instance lives there now, use that address as the URL of the client.")
         .with_status(status)
 }
 

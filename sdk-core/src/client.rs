@@ -1135,8 +1135,7 @@ impl ClientBuilder {
 
     #[cfg(not(feature = "reqwest"))]
     fn default_transport(&mut self) -> Result<Arc<dyn Transport>, Error> {
-        Err(Error::configuration("the client has no transport")
-            .with_fix("Pass one with `transport`, or enable the feature `reqwest`."))
+        Err(missing("transport"))
     }
 }
 
@@ -1153,8 +1152,13 @@ fn default_runtime() -> Result<SharedRuntime, Error> {
 
 #[cfg(not(feature = "reqwest"))]
 fn default_runtime() -> Result<SharedRuntime, Error> {
-    Err(Error::configuration("the client has no runtime")
-        .with_fix("Pass one with `runtime`, or enable the feature `reqwest`."))
+    Err(missing("runtime"))
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn missing(what: &str) -> Error {
+    Error::configuration(["the client has no ", what].concat())
+        .with_fix("Give the builder one, or enable the feature `reqwest`.")
 }
 
 #[cfg(feature = "std")]

@@ -17,6 +17,7 @@ use alloc::{
 };
 use core::{
     fmt,
+    future::Future,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -394,8 +395,8 @@ impl Auth {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn settled(&self) {
-        self.client.session.settled(&*self.client.shared.runtime).await;
+    pub fn settled(&self) -> impl Future<Output = ()> + MaybeSend + use<> {
+        self.client.session.settled(&self.client.shared.runtime)
     }
 
     /// Signs out: forgets the token, here and in the store. The server keeps no session that would have to end.

@@ -7,7 +7,12 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::{future::Future, time::Duration};
+use core::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 
 use tracing::{debug, warn};
 
@@ -24,7 +29,7 @@ use crate::{
     files::FileToken,
     json::Json,
     realtime::Viewer,
-    runtime::{BoxFuture, Listener, Lock, Runtime, THREADS, compact, within},
+    runtime::{BoxFuture, Listener, Lock, MaybeSend, SharedRuntime, THREADS, compact},
     sync::{Joined, SingleFlight, boxed},
 };
 
@@ -393,12 +398,16 @@ impl SessionState {
 
     /// Starts a refresh, or joins the one that runs.
     pub(crate) fn refresh(&self, client: &Client) -> Joined<RefreshRun> {
-        self.refreshing.join_or_start(|| refresh(client.clone(), Reason::Asked))
+        self.refresh_for(client, Reason::Asked)
     }
 
     /// [`refresh`](Self::refresh), where the token's age is the reason.
     fn refresh_if_due(&self, client: &Client) -> Joined<RefreshRun> {
-        self.refreshing.join_or_start(|| refresh(client.clone(), Reason::Due))
+        self.refresh_for(client, Reason::Due)
+    }
+
+    fn refresh_for(&self, client: &Client, reason: Reason) -> Joined<RefreshRun> {
+        self.refreshing.join_or_start(|| refresh(client.clone(), reason))
     }
 
     /// [`refresh_if_due`](Self::refresh_if_due), beside the calls: it goes on when the call that began it is done.
@@ -414,10 +423,14 @@ impl SessionState {
     }
 
     /// Waits for the refresh that is under way, if one is, but not for long.
-    pub(crate) async fn settled(&self, runtime: &dyn Runtime) {
-        if let Some(refresh) = self.refreshing.current() {
-            let _ = within(runtime, Some(SETTLED_WAIT), refresh).await;
-        }
+    pub(crate) fn settled(&self, runtime: &SharedRuntime) -> impl Future<Output = ()> + MaybeSend + use<> {
+        let (mut refresh, runtime, mut timer) = (self.refreshing.current(), runtime.clone(), None);
+        poll_fn(move |cx| {
+            if refresh.as_mut().is_none_or(|refresh| Pin::new(refresh).poll(cx).is_ready()) {
+                return Poll::Ready(());
+            }
+            timer.get_or_insert_with(|| runtime.sleep(SETTLED_WAIT)).as_mut().poll(cx)
+        })
     }
 
     /// Loads the session beside the calls, for listeners that wait for INITIAL_SESSION.

@@ -506,6 +506,7 @@ impl From<TransportError> for Error {
 pub trait Transport: MaybeSend + MaybeSync + 'static {
     /// Sends one request and answers when the head of the response is there. Dropping the future, or the response's
     /// body, cancels the request.
+            #[cfg(feature = "reqwest")]
     ///
     /// # Errors
     /// Only where there is no answer: every status is an answer.

@@ -4,7 +4,7 @@
  */
 import type { Client } from "./client.js";
 import { type CookieOptions, fromCookies, toCookies } from "./cookies.js";
-import { Op, type Notice, type Session as Told } from "./core/ops.js";
+import { Op, type Session as Told } from "./core/ops.js";
 import { Listeners, safely } from "./listeners.js";
 import { onOtherTabs } from "./stores.js";
 import { claims, expired, type StoredSession } from "./token.js";
@@ -207,14 +207,4 @@ export class AuthStore {
 
 function sameRecord(one: RecordModel | null, other: RecordModel | null): boolean {
   return one === other || JSON.stringify(one) == JSON.stringify(other);
-}
-
-/**
- * Called by the client with everything that the core tells.
- *
- * @internal
- */
-export function notice(client: Client<any>, told: Notice): void {
-  if (told[0] == "auth") client.authStore.heard(told[1], sessionOf(told[2]));
-  if (told[0] == "realtime") client.realtime.heard(told[1]);
 }

@@ -1,6 +1,6 @@
 /** The client: what a program makes once and calls everything on. */
 import { Auth } from "./auth.js";
-import { AuthStore, notice } from "./authstore.js";
+import { AuthStore, sessionOf } from "./authstore.js";
 import { Batch } from "./batch.js";
 import { Collection } from "./collection.js";
 import type { ClientRef, Engine } from "./core/engine-api.js";
@@ -190,7 +190,8 @@ export class Client<S = AnySchema> {
     this.ref = make((told) => {
       if (told[0] == "state") this.#states.tell(told[1]);
       if (told[0] == "storage") failures.tell(told[1]);
-      notice(this, told);
+      if (told[0] == "auth") this.authStore.heard(told[1], sessionOf(told[2]));
+      if (told[0] == "realtime") this.realtime.heard(told[1]);
     });
   }
 

@@ -24,11 +24,19 @@ const KEY = "pocketbase_auth";
 export function storeOf(option: StoreOption | null | undefined, platform: Platform, key = KEY): SessionStore | null {
   if (option == "memory") return null;
   if (!option || typeof option == "string") return forgiving(platform.store(key));
-  if ("load" in option) return option;
+  return "load" in option ? option : storeIn(option, key);
+}
+
+/**
+ * A store in what keeps texts by name.
+ *
+ * @internal
+ */
+export function storeIn(storage: ItemStorage, key: string): any {
   return {
-    load: async () => (await option.getItem(key)) ?? null,
-    save: async (session) => void (await option.setItem(key, session)),
-    clear: async () => void (await option.removeItem(key)),
+    load: () => storage.getItem(key),
+    save: (session: string) => storage.setItem(key, session),
+    clear: () => storage.removeItem(key),
   };
 }
 

@@ -229,7 +229,7 @@ pub(crate) fn progress(id: u32, bytes: u64) {
 /// What the world can be asked for.
 #[derive(Clone, Copy)]
 pub(crate) enum Wish {
-    /// method, url, headers, how to read (0 value, 1 text, 2 stream), body → status, headers, body; or null, failure, message
+    /// method, url, headers, how to read (0 value, 1 text, 2 stream), body, probe → status, headers, body; or null, failure, message
     Fetch = 0,
     /// milliseconds → nothing
     Sleep = 1,

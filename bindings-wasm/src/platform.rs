@@ -108,8 +108,9 @@ fn written(request: &Request) -> Frame {
                 frame.list(4).text(field).text(name).text(content_type).handle(source.handle().unwrap_or_default());
             });
         }
-        _ => _ = frame.null(),
+        _ => return frame,
     }
+    frame.text(&request.probe);
     frame
 }
 

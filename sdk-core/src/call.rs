@@ -382,20 +382,24 @@ impl Run<'_> {
         if limit.is_some_and(|left| left.is_zero()) {
             return Err(self.out_of_time());
         }
+        let health = match self.call.body.is_upload() {
+            true => self.client.shared.url(endpoints::HEALTH.path, &Query::new())?,
+            false => String::new(),
+        };
         let mut request = if by_health {
             authorized = self.client.session.token_at_hand(self.client);
-            let url = self.client.shared.url(endpoints::HEALTH.path, &Query::new())?;
-            Request::new(endpoints::HEALTH.method, url)
+            Request::new(endpoints::HEALTH.method, health)
         } else {
             self.attempts += 1;
-            self.request()
+            self.request(health)
         };
         request.headers = headers(self.client, &request.headers, authorized.session.as_ref());
         Ok(Some((request, Turn { limit, refresh: authorized.refresh, probe, epoch, by_health })))
     }
 
     /// The call as it is sent, but for the headers of every call.
-    fn request(&self) -> Request {
+    #[cfg_attr(feature = "std", expect(unused_variables, reason = "only browsers follow redirects by themselves"))]
+    fn request(&self, health: String) -> Request {
         let mut request = Request::new(self.call.endpoint.method, self.url.clone());
         request.headers = self.call.headers.clone();
         request.body = self.call.body.clone();
@@ -404,6 +408,10 @@ impl Run<'_> {
             (false, true) => Reading::Text,
             (false, false) => Reading::Value,
         };
+        #[cfg(not(feature = "std"))]
+        {
+            request.probe = health;
+        }
         request
     }
 

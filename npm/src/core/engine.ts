@@ -366,7 +366,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     if (effects.delete(id)) enter((module) => module.complete(id, ...send(values)));
   };
 
-  const request = async ([method, url, headers, reading, body]: any[], id: number): Promise<unknown[]> => {
+  const request = async ([method, url, headers, reading, body, probe]: any[], id: number): Promise<unknown[]> => {
     const abort = transport.controller?.() ?? new AbortController();
     const stop = () => abort.abort();
     effects.set(id, stop);
@@ -375,7 +375,7 @@ export function createEngine(platform: Platform, fetch?: typeof globalThis.fetch
     try {
       const wrong = headers.findIndex((text: string) => /[^\t -~\x80-\xff]/.test(text));
       if (wrong >= 0) throw new Error(`the header ${headers[wrong & ~1]} cannot be sent: its value is not plain Latin-1`);
-      const sent: HttpRequest = { method, url, headers, body: bodyOf(body), signal: abort.signal };
+      const sent: HttpRequest = { method, url, headers, body: bodyOf(body), probe, signal: abort.signal };
       failure = "broken";
       if (body?.[1] || body?.[2]) tick = watch(id, sent, [body[2], ...(body[1] ?? []).map((file: any) => file[3])].filter(Boolean));
       const response = await transport(sent);

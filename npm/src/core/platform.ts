@@ -9,6 +9,8 @@ export interface HttpRequest {
   /** undefined: none; a string: JSON text; a form; anything else goes as it is (Blob, Uint8Array, ReadableStream, …). */
   body: undefined | string | Form | { raw: unknown };
   signal: AbortSignal;
+  /** With files: a GET that says whether the server redirects, for transports that cannot refuse to follow. */
+  probe?: string | undefined;
   /** Called as the body goes out, in bytes; only where the caller wants to know. */
   onProgress?: (sent: number, total: number | null) => void;
 }

@@ -1,5 +1,6 @@
 /** Pages and their workers, all but the module, which does not come from the same place everywhere. */
 import type { HttpRequest, HttpResponse, Platform } from "../core/platform.js";
+import { storeIn } from "../stores.js";
 import { answer, fetchTransport, noAnswer, prepare } from "./fetch.js";
 
 /**
@@ -39,23 +40,26 @@ export const page: Omit<Platform, "module"> = {
       credentials: "omit",
       ...(await prepare(request)),
     }));
+    /** What was asked and answered. A server that answers here does not redirect the next upload: not each of them is to ask. */
+    const direct = new Set<string>();
     return async (request) => {
-      if (!request.onProgress || given || page.blind) return usual(request);
-      // A redirect would take the key along to another origin: so the server is asked first, without the key, whether it redirects.
-      const url = request.url.replace(/(.*)\/api\/.*/s, "$1/api/health");
-      const asked = await usual({ method: "GET", url, headers: [], body: undefined, signal: request.signal }).catch(() => null);
-      return asked?.status == 302 ? asked : send(request);
+      const { probe, onProgress } = request;
+      if (!onProgress || given || page.blind) return usual(request);
+      // A redirect would take key and token along to another origin. So this is asked first, in a way that follows none, and
+      // nothing is sent where the server redirects or does not answer.
+      if (!direct.has(probe!)) {
+        const asked = await usual({ ...request, method: "GET", url: probe!, body: undefined });
+        if (asked.status == 302) return asked;
+        // What stands before a sleeping server says nothing about that one.
+        if (asked.status == 200) direct.add(probe!);
+      }
+      return send(request);
     };
   },
   store(key) {
     try {
       // Not there in workers, and forbidden to some frames.
-      const storage = localStorage;
-      return {
-        load: () => storage.getItem(key),
-        save: (session) => storage.setItem(key, session),
-        clear: () => storage.removeItem(key),
-      };
+      return storeIn(localStorage, key);
     } catch {
       return null;
     }

@@ -1,9 +1,9 @@
 /** What a page brings beside its transport. */
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Form } from "../../src/core/platform.js";
 import { browser } from "../../src/platforms/browser.js";
 import { page } from "../../src/platforms/page.js";
-import { openProxy } from "../support/kit.js";
+import { openProxy, type Proxy } from "../support/kit.js";
 import { ask } from "./support.js";
 
 afterEach(() => vi.unstubAllGlobals());
@@ -70,27 +70,47 @@ it("compiles the module, whatever type the server gives it", async () => {
 });
 
 describe("an upload that is watched", () => {
+  const records = "/api/collections/posts/records";
   const request = (url: string) => {
     const body = new Form("{}", [["attachments", "a.bin", "application/octet-stream", new Blob(["abc"])]]);
-    return ask(`${url}/api/collections/posts/records`, { headers: ["X-PicoBase-Key", "pk"], body, onProgress: () => {} });
+    return ask(url + records, { headers: ["X-PicoBase-Key", "pk"], body, onProgress: () => {} });
   };
+  const paths = async (proxy: Proxy) => (await proxy.requests()).map(({ path }) => path);
+  const redirect = (to: Proxy) => ({ type: "redirect", status: 307, location: to.url + records });
+  let [here, there]: Proxy[] = [];
+  beforeEach(async () => {
+    [here, there] = await Promise.all([openProxy(), openProxy()]);
+    return async () => void (await Promise.all([here!.close(), there!.close()]));
+  });
 
   it("is not sent where the server redirects: the key would go along", async () => {
-    const [here, there] = await Promise.all([openProxy(), openProxy()]);
-    try {
-      await here.faults({ path_prefix: "/api/", action: { type: "redirect", status: 307, location: `${there.url}/api/collections/posts/records` } });
-      expect((await page.transport()(request(here.url))).status).toBe(302);
-      expect(await there.requests()).toEqual([]);
-      const [asked, ...more] = await here.requests();
-      expect([asked!.path, asked!.headers["x-picobase-key"], more]).toEqual(["/api/health", undefined, []]);
-    } finally {
-      await Promise.all([here.close(), there.close()]);
-    }
+    await here!.faults({ path_prefix: "/api/", action: redirect(there!) });
+    expect((await page.transport()(request(here!.url))).status).toBe(302);
+    expect([await paths(here!), await paths(there!)]).toEqual([["/api/health"], []]);
+  });
+
+  it("is not sent where the server cannot be asked", async () => {
+    await here!.faults({ path: "/api/health", action: { type: "reset" } });
+    await expect(page.transport()(request(here!.url))).rejects.toMatchObject({ failure: "broken" });
+    expect(await paths(here!)).not.toContain(records);
+  });
+
+  it("asks once where the server answers, and again where it was asleep", async () => {
+    const transport = page.transport();
+    await here!.faults({ path: "/api/health", times: 1, action: { type: "respond", status: 503 } });
+    for (let n = 0; n < 3; n++) await transport(request(here!.url));
+    expect(await paths(here!)).toEqual(["/api/health", records, "/api/health", records, records]);
+  });
+
+  it("is told as redirected where only uploads are", async () => {
+    await here!.faults({ path: records, action: redirect(there!) });
+    expect((await page.transport()(request(here!.url))).status).toBe(302);
+    expect(await paths(there!)).toEqual([records]);
   });
 
   it("asks for no field of the answer that browsers would complain about", async () => {
     const asked = vi.spyOn(XMLHttpRequest.prototype, "getResponseHeader");
-    const answer = await page.transport()(request((await openProxy()).url));
+    const answer = await page.transport()(request(here!.url));
     expect([answer.header("retry-after"), answer.header("content-type")]).toEqual([null, "application/json"]);
     expect(asked).not.toHaveBeenCalled();
   });

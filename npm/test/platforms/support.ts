@@ -7,6 +7,7 @@ export const ask = (url: string, parts: Partial<HttpRequest> = {}): HttpRequest 
   url,
   headers: [],
   body: undefined,
+  ...(parts.onProgress && { probe: new URL("/api/health", url).href }),
   signal: new AbortController().signal,
   ...parts,
 });

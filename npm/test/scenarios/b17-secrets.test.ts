@@ -1,7 +1,7 @@
 /** B17: what is secret is in no error, and in nothing that is printed. */
 import { createClient } from "@picobase/client";
 import { describe, expect } from "vitest";
-import { failure, inNode, it, unique } from "../support/world.js";
+import { failure, inBrowser, inNode, it, unique } from "../support/world.js";
 
 const secret = "SentinelPassw0rd";
 const key = "pb_SentinelKey0123456789";
@@ -62,6 +62,32 @@ describe("B17", () => {
     expect(await failure(client.send(`${other.url}/api/health`, {}))).toBeTruthy();
     expect(await other.requests()).toEqual([]);
     expect(client.storage.getUrl({ id: "r", collectionId: "c" }, "a.png")).not.toContain(key);
+  });
+
+  it("a watched upload goes to no other origin either; a page asks once whether the server redirects", async ({ world }) => {
+    const [proxy, other] = [await world.proxy(), await world.proxy()];
+    const client = createClient(proxy.url, key, { store: "memory" });
+    world.later(() => client.close());
+    const upload = (collection: string) =>
+      client.storage.upload(collection, new Blob(["abc"]), { field: "attachments", name: "a.bin", data: { title: "x" }, onProgress() {} });
+    const posts = "/api/collections/posts/records";
+    await proxy.faults({ path_prefix: "/api/", action: { type: "redirect", status: 307, location: other.url + posts } });
+    // Its name stands in the path twice.
+    expect(await failure(upload("api"))).toMatchObject({ kind: "Configuration" });
+    const paths = async () => (await proxy.requests()).map(({ path }) => path);
+    expect(await paths()).toEqual([inBrowser ? "/api/health" : "/api/collections/api/records"]);
+    expect(await other.requests()).toEqual([]);
+
+    await proxy.faults();
+    await proxy.forget();
+    await upload("posts");
+    await upload("posts");
+    expect(await paths()).toEqual([...(inBrowser ? ["/api/health"] : []), posts, posts]);
+
+    // A page cannot refuse a redirect that only the upload meets, but tells of it.
+    await proxy.faults({ path: posts, action: { type: "redirect", status: 307, location: other.url + posts } });
+    expect(await failure(upload("posts"))).toMatchObject({ kind: "Configuration" });
+    expect(await other.requests()).toHaveLength(inBrowser ? 1 : 0);
   });
 
   it("nothing is printed", async ({ world }) => {

@@ -266,6 +266,10 @@ pub struct Request {
     pub body: Body,
     /// How the answer's body is going to be read.
     pub reading: Reading,
+    /// With an upload: the URL of a GET that says whether the server redirects; else empty. For transports that cannot refuse to
+    /// follow redirects, which would take key and token along.
+    #[cfg(not(feature = "std"))]
+    pub probe: String,
 }
 
 /// How the body of an answer is going to be read. A platform that decodes JSON itself can make use of it.
@@ -302,7 +306,15 @@ impl Request {
     /// # let _ = request;
     /// ```
     pub fn new(method: Method, url: impl Into<String>) -> Self {
-        Request { method, url: url.into(), headers: Headers::new(), body: Body::Empty, reading: Reading::Value }
+        Request {
+            method,
+            url: url.into(),
+            headers: Headers::new(),
+            body: Body::Empty,
+            reading: Reading::Value,
+            #[cfg(not(feature = "std"))]
+            probe: String::new(),
+        }
     }
 
     /// The path, without scheme, host and query.
@@ -494,6 +506,7 @@ impl From<TransportError> for Error {
             ),
             Failure::Invalid => error.with_fix("Correct what the message names."),
             Failure::UnknownHost => error.with_fix("Check the host in the URL, and the network's name service."),
+            #[cfg(feature = "reqwest")]
             Failure::Redirected => error.with_fix(
                 "Use the target as the URL, and build the HTTP client with redirects turned off (`redirect::Policy::none()`).",
             ),
@@ -506,7 +519,6 @@ impl From<TransportError> for Error {
 pub trait Transport: MaybeSend + MaybeSync + 'static {
     /// Sends one request and answers when the head of the response is there. Dropping the future, or the response's
     /// body, cancels the request.
-            #[cfg(feature = "reqwest")]
     ///
     /// # Errors
     /// Only where there is no answer: every status is an answer.

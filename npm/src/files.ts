@@ -103,7 +103,7 @@ export class Storage {
    * bytes come; a `timeout` is for all of it, and `signal` ends it, whatever has come.
    *
    * Reading fails too: with kind `Network` where the download breaks off or bytes are missing, with `Timeout` where none came for
-   * the client's `transferIdleTimeout`. In Chromium only `body` says so; `blob()` and the like fail with a TypeError there.
+   * the client's `transferIdleTimeout`.
    *
    * ```ts
    * const film = await (await client.storage.download(post, "film.mp4")).blob();
@@ -131,15 +131,27 @@ export async function download(
   const { size, type, body } = await client.call<Download>(Op.Download, args, options);
   let done = 0;
   const came = (bytes: number) => safely(onProgress, { done: (done += bytes), total: size });
-  return new Response(guarded(body, came, idle, end, options.signal), {
+  let why: PicoBaseError | undefined;
+  const failed = (error: PicoBaseError | undefined) => (why ??= error);
+  const answer: any = new Response(guarded(body, came, failed, idle, end, options.signal), {
     headers: { ...(type && { "content-type": type }), ...(size != null && { "content-length": `${size}` }) },
   });
+  // Chromium's own tell a body that failed as a TypeError, whatever it failed with.
+  for (const how of ["arrayBuffer", "blob", "bytes", "formData", "json", "text"]) {
+    const read = answer[how];
+    answer[how] &&= () =>
+      read.call(answer).catch((error: unknown) => {
+        throw why ?? error;
+      });
+  }
+  return answer;
 }
 
 /** A body whose failures are PicoBaseErrors: it breaks off, says nothing while somebody waits for more, is late, or was cancelled. */
 function guarded(
   body: ReadableStream<Uint8Array>,
   came: (bytes: number) => void,
+  failed: (error: PicoBaseError | undefined) => unknown,
   idle: number,
   end: number,
   signal: AbortSignal | null | undefined,
@@ -149,6 +161,7 @@ function guarded(
   let timer: any;
   // A stream that is closed takes no error any more.
   const leave = (error?: PicoBaseError) => {
+    failed(error);
     out.error(error);
     clearTimeout(timer);
     signal?.removeEventListener("abort", abort);

@@ -4,7 +4,7 @@ import type { Progress } from "@picobase/client";
 import { failure, inNode, it, sleep, stats, unique, until } from "../support/world.js";
 
 const bytes = (n: number) => Uint8Array.from({ length: n }, (_, i) => i * 31 + (i >> 8));
-/** Reads a body to its end. Where it fails, Chromium's `blob()` says no more than "Failed to fetch". */
+/** Reads a body to its end. */
 async function drained({ body }: Response): Promise<number> {
   let bytes = 0;
   for (const reader = body!.getReader(); ; ) {
@@ -95,6 +95,11 @@ describe.concurrent("B13", () => {
     await proxy.faults({ path_prefix: "/api/files/", action: { type: "truncate", bytes: 100_000 } });
     const read = async () => drained(await client.storage.download(post, post.attachments[0]));
     expect(await failure(read())).toMatchObject({ kind: "Network", message: "the download broke off" });
+    for (const how of ["arrayBuffer", "blob", "bytes", "json", "text"] as const) {
+      const answer = await client.storage.download(post, post.attachments[0]);
+      if (how in answer) expect(await failure(answer[how]()), how).toMatchObject({ kind: "Network", message: "the download broke off" });
+      else await answer.body!.cancel();
+    }
     await proxy.faults();
     expect(await read()).toBe(data.length);
   });
@@ -107,11 +112,13 @@ describe.concurrent("B13", () => {
     const post = await client.storage.upload("posts", new Blob([bytes(500_000)]), { field: "attachments", name: "a.bin", data: { title: "x" } });
     const download = (from = client, options?: object) => from.storage.download(post, post.attachments[0], options);
     await proxy.faults({ path_prefix: "/api/files/", action: { type: "stall", when: "after_response_bytes", bytes: 100_000 } });
+    const whole = failure(download().then((answer) => answer.blob()));
     const stop = new AbortController();
     const [stalled, overdue, endless] = (
       await Promise.all([download(), download(world.client(proxy.url), { timeout: idle }), download(client, { timeout: 0, signal: stop.signal })])
     ).map((answer) => failure(drained(answer)));
     expect(await stalled).toMatchObject({ kind: "Timeout", message: "the download made no progress" });
+    expect(await whole).toMatchObject({ kind: "Timeout", message: "the download made no progress" });
     expect(await overdue).toMatchObject({ kind: "Timeout", message: "the deadline passed" });
     // What never ends by itself can be ended.
     expect(await Promise.race([endless, sleep(1000)])).toBeUndefined();

@@ -93,9 +93,6 @@ export interface WriteOptions extends RecordOptions {
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** What a collection of records answers: the fields of `M`, and what every record has. */
-export type RecordOf<M> = M & BaseRecord;
-
 /**
  * A record with relations sent along. Each of them may be missing: the server leaves out what is empty or hidden.
  *

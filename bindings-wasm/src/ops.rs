@@ -65,6 +65,7 @@ pub(crate) mod op {
         SIGN_IN_OTP = 42,
         BEGIN_O_AUTH2 = 43,
         FINISH_O_AUTH2 = 44,
+        SETTLED = 45,
         CONFIRM_VERIFICATION = 51,
         CONFIRM_RESET = 52,
         CONFIRM_EMAIL_CHANGE = 53,

@@ -307,6 +307,20 @@ export class Auth<M = RecordModel> extends RecordAuth<M> {
     return this.authRefresh();
   }
 
+  /**
+   * Waits until a refresh that began beside a call is done, for a second at most. A server does so before it writes a visitor's
+   * session into an answer, and before it closes the visitor's client.
+   *
+   * ```ts
+   * const { items } = await visitor.collection("posts").getList();
+   * await visitor.auth.settled();
+   * const cookies = toCookies(visitor.authStore, {}, request);
+   * ```
+   */
+  settled(): Promise<void> {
+    return call(this, Op.Settled, []);
+  }
+
   /** The same as {@link RecordAuth.listAuthMethods}. */
   methods(options?: CallOptions): Promise<AuthMethods> {
     return this.listAuthMethods(options);

@@ -1,7 +1,7 @@
 //! Operations of sign-up, sign-in and the session.
 
 use alloc::boxed::Box;
-use core::future::IntoFuture;
+use core::future::{Future, IntoFuture, poll_fn};
 
 use picobase::{
     Client, Error, Json,
@@ -91,6 +91,10 @@ fn of_collection(op: u32, client: &Client, mut asked: Asked) {
                 None => auth.finish_oauth2_url(&back),
             };
             finish(asked, begun);
+        }
+        op::SETTLED => {
+            let mut settled = Box::pin(auth.settled());
+            asked.nothing(Box::pin(poll_fn(move |cx| settled.as_mut().poll(cx).map(Ok))));
         }
         op::EXTERNAL_AUTHS => {
             let (list, options) = (auth.external_auths(&asked.args.text()), asked.options());

@@ -14,6 +14,8 @@ export const onRequest = defineMiddleware(async ({ request, locals }, next) => {
     const page = new Response(answer.body && (await answer.arrayBuffer()), answer);
     // Every page says who is signed in: no cache on the way may keep it.
     page.headers.set("Cache-Control", "private, no-cache");
+    // A token that a call found to be old is renewed beside it: the cookie is to have the new one.
+    await client.auth.settled();
     if (changed) setCookies(page, client.authStore, {}, request);
     return page;
   } finally {

@@ -80,6 +80,8 @@ export const enum Op {
   BeginOAuth2 = 43,
   /** [collection, saved | null, code, state, createData | null, mfaId | null] → Session. Without state `code` is the whole callback URL. */
   FinishOAuth2 = 44,
+  /** [collection] → undefined, when a refresh that began beside a call is done, or took too long. */
+  Settled = 45,
   /** [collection, token] → undefined */
   ConfirmVerification = 51,
   /** [collection, token, password] → undefined */

@@ -1,8 +1,9 @@
 /** B9: a session lives on by itself, and its end is said once. */
 import { describe, expect } from "vitest";
-import type { Client } from "@picobase/client";
+import { type Client, toCookies } from "@picobase/client";
 import { password } from "../support/kit.js";
-import { failure, inNode, it, sleep, until } from "../support/world.js";
+import { Script, type Sent } from "../support/script.js";
+import { failure, inNode, it, sleep, until, type World } from "../support/world.js";
 
 async function shortlived(client: Client): Promise<string> {
   return (await client.collection("shortlived").authWithPassword("shortlived@example.com", password)).token;
@@ -102,6 +103,46 @@ describe.concurrent("B9", () => {
     await until(async () => (await refreshed())[0]!.ended_ms !== null);
     await sleep(100);
     expect(client.authStore.token).toBe(token);
+  });
+});
+
+describe("a server that writes a visitor's cookie", () => {
+  const record = { id: "u1", collectionId: "_pb_users_auth_", collectionName: "users" };
+  const lasting = (seconds: number) => {
+    const claims = { id: "u1", type: "auth", collectionId: record.collectionId, refreshable: true, exp: Math.floor(Date.now() / 1000) + seconds };
+    return `h.${btoa(JSON.stringify(claims)).replace(/=+$/, "")}.s`;
+  };
+  const refreshed = { token: lasting(90_000), record };
+
+  /** A visitor whose call is done, while the refresh that it began waits for the test. */
+  const visit = async (world: World) => {
+    const script = new Script((sent) => sent.path.endsWith("/auth-refresh") || sent.answer(200, '{"items":[]}'));
+    const visitor = world.client("http://server.test", { fetch: script.fetch }).withSession({ token: lasting(30), record });
+    world.later(() => visitor.close());
+    // Nothing is under way. Also: what it needs is loaded.
+    await visitor.auth.settled();
+    await visitor.collection("posts").getList();
+    const refresh: Sent = await until(() => script.requests.find((sent) => sent.path.endsWith("/auth-refresh")));
+    return { visitor, refresh };
+  };
+
+  it("waits for a refresh that began beside a call", async ({ world }) => {
+    const { visitor, refresh } = await visit(world);
+    const order: string[] = [];
+    visitor.authStore.onChange(() => order.push("changed"));
+    const settled = visitor.auth.settled().then(() => order.push("settled"));
+    setTimeout(() => refresh.answer(200, JSON.stringify(refreshed)));
+    await settled;
+    expect(order).toEqual(["changed", "settled"]);
+    expect(visitor.authStore.token).toBe(refreshed.token);
+    expect(toCookies(visitor.authStore)[0]).toContain(refreshed.token);
+  });
+
+  it("does not wait for ever", async ({ world }) => {
+    const { visitor, refresh } = await visit(world);
+    const { token } = visitor.authStore;
+    await visitor.auth.settled();
+    expect([refresh.waits, visitor.authStore.token]).toEqual([true, token]);
   });
 });
 

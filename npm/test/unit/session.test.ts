@@ -160,6 +160,7 @@ describe("what the methods ask", () => {
     ["authWithOAuth2", (c) => c.collection("u").authWithOAuth2({ provider: "p", urlCallback() {}, timeout: 5 }), Op.OAuth2AllInOne, ["u", "p", [], null, null, 5]],
     ["signInWithOAuth", (c) => c.auth.signInWithOAuth("p", { urlCallback() {}, scopes: ["a"], createData: {}, mfaId: "m" }), Op.OAuth2AllInOne, ["people", "p", ["a"], {}, "m", null]],
     ["refresh", (c) => c.auth.refresh(), Op.Refresh, ["people"]],
+    ["settled", (c) => c.auth.settled(), Op.Settled, ["people"]],
     ["authRefresh", (c) => c.collection("u").authRefresh(), Op.Refresh, ["u"]],
     ["setSession", (c) => c.auth.setSession(ada), Op.SetSession, [ada.token, ada.record]],
     ["methods", (c) => c.auth.methods(), Op.Row, [21, ["people"], null, 0]],

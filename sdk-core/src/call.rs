@@ -398,8 +398,7 @@ impl Run<'_> {
     }
 
     /// The call as it is sent, but for the headers of every call.
-    #[cfg_attr(feature = "std", expect(unused_variables, reason = "only browsers follow redirects by themselves"))]
-    fn request(&self, health: String) -> Request {
+    fn request(&self, probe: String) -> Request {
         let mut request = Request::new(self.call.endpoint.method, self.url.clone());
         request.headers = self.call.headers.clone();
         request.body = self.call.body.clone();
@@ -408,10 +407,7 @@ impl Run<'_> {
             (false, true) => Reading::Text,
             (false, false) => Reading::Value,
         };
-        #[cfg(not(feature = "std"))]
-        {
-            request.probe = health;
-        }
+        request.probe = probe;
         request
     }
 

@@ -266,9 +266,8 @@ pub struct Request {
     pub body: Body,
     /// How the answer's body is going to be read.
     pub reading: Reading,
-    /// With an upload: the URL of a GET that says whether the server redirects; else empty. For transports that cannot refuse to
-    /// follow redirects, which would take key and token along.
-    #[cfg(not(feature = "std"))]
+    /// With an upload: the URL of a GET that says whether the server redirects; else empty. For transports that cannot
+    /// refuse to follow redirects, which would take key and token along.
     pub probe: String,
 }
 
@@ -312,7 +311,6 @@ impl Request {
             headers: Headers::new(),
             body: Body::Empty,
             reading: Reading::Value,
-            #[cfg(not(feature = "std"))]
             probe: String::new(),
         }
     }

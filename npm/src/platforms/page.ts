@@ -44,7 +44,7 @@ export const page: Omit<Platform, "module"> = {
     const direct = new Set<string>();
     return async (request) => {
       const { probe, onProgress } = request;
-      if (!onProgress || given || page.blind) return usual(request);
+      if (!onProgress || given) return usual(request);
       // A redirect would take key and token along to another origin. So this is asked first, in a way that follows none, and
       // nothing is sent where the server redirects or does not answer.
       if (!direct.has(probe!)) {

@@ -21,7 +21,10 @@ use tokio::sync::{
     oneshot,
 };
 
-use crate::{kept::intern, run::EventThread};
+use crate::{
+    kept::{Kept, member},
+    run::EventThread,
+};
 
 type Piece = io::Result<Option<Bytes>>;
 
@@ -70,12 +73,14 @@ impl Errands {
         thread: &Arc<EventThread>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let errands = Errands { thread: Some(thread.clone()), ..self };
-        py.import(intern!(py, "picobase._beside"))?.call_method1(intern!(py, "attended"), (call, errands))
+        static ATTENDED: Kept = Kept::new();
+        member(py, &ATTENDED, "picobase._beside", "attended")?.call1((call, errands))
     }
 
     /// Reads the piece on this thread; answers what its source raised.
     pub(crate) fn served(py: Python<'_>, wanted: Wanted) -> PyResult<Option<PyErr>> {
-        let raised = py.import(intern!(py, "picobase._beside"))?.call_method1(intern!(py, "serve"), (wanted,))?;
+        static SERVE: Kept = Kept::new();
+        let raised = member(py, &SERVE, "picobase._beside", "serve")?.call1((wanted,))?;
         Ok((!raised.is_none()).then(|| PyErr::from_value(raised)))
     }
 

@@ -23,7 +23,7 @@ use pyo3::{
 
 use crate::{
     error, exit,
-    kept::intern,
+    kept::{Kept, intern, member},
     run::{in_hook, locals},
     value::query_value,
 };
@@ -174,13 +174,16 @@ impl Listeners {
 
     /// Tells all what `make` makes, if there is any.
     fn tell(&self, make: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) {
-        let all = self.all.load_full();
-        if all.is_empty() {
+        if self.all.load().is_empty() {
             return;
         }
-        let _ = exit::attach(|py| match make(py) {
-            Ok(news) => all.iter().for_each(|listener| listener.tell(py, news.bind(py))),
-            Err(broken) => broken.write_unraisable(py, None),
+        let _ = exit::attach(|py| {
+            // Held one by one, and from inside the interpreter: the collector takes none of them meanwhile.
+            let all = Vec::clone(&self.all.load());
+            match make(py) {
+                Ok(news) => all.iter().for_each(|listener| listener.tell(py, news.bind(py))),
+                Err(broken) => broken.write_unraisable(py, None),
+            }
         });
     }
 
@@ -272,8 +275,7 @@ fn edit(py: Python<'_>, hook: &Py<PyAny>, call: &mut Outgoing) -> PyResult<()> {
     for (name, value) in call.headers.iter() {
         headers.set_item(name, value)?;
     }
-    let make = py.import(intern!(py, "picobase._hooks"))?.getattr(intern!(py, "OutgoingCall"))?;
-    let shown = make.call1((call.endpoint, call.method.as_str(), headers))?;
+    let shown = outgoing_call(py)?.call1((call.endpoint, call.method.as_str(), headers))?;
     let context = locals().map(|locals| locals.context(py)).filter(|context| !context.is_none());
     let answer = match context {
         Some(context) => context.call_method1(intern!(py, "run"), (hook, &shown))?,
@@ -302,8 +304,7 @@ fn edit(py: Python<'_>, hook: &Py<PyAny>, call: &mut Outgoing) -> PyResult<()> {
 /// The report as Python sees it.
 fn described<'py>(py: Python<'py>, report: &CallReport) -> PyResult<Bound<'py, PyAny>> {
     let error = report.error.as_ref().map(|failed| error::exception(py, failed)).transpose()?;
-    let make = py.import(intern!(py, "picobase._hooks"))?.getattr(intern!(py, "CallReport"))?;
-    make.call1((
+    call_report(py)?.call1((
         report.endpoint,
         report.method.as_str(),
         &report.template,
@@ -313,4 +314,14 @@ fn described<'py>(py: Python<'py>, report: &CallReport) -> PyResult<Bound<'py, P
         report.elapsed.as_secs_f64(),
         error,
     ))
+}
+
+fn outgoing_call(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static CLASS: Kept = Kept::new();
+    member(py, &CLASS, "picobase._hooks", "OutgoingCall")
+}
+
+fn call_report(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static CLASS: Kept = Kept::new();
+    member(py, &CLASS, "picobase._hooks", "CallReport")
 }

@@ -181,12 +181,22 @@ impl Live {
 }
 
 impl Family {
-    /// What the clients share, made anew in a child process: its connections and threads are the parent's. One thread is
-    /// left after a fork, and others that it starts meanwhile make one too many at worst.
+    /// What the clients share, made anew in a child process: its connections and threads are the parent's.
     fn base(&self, py: Python<'_>) -> PyResult<Arc<Base>> {
-        if let Some(base) = self.base.load().upgrade().filter(|base| base.client.is_ours()) {
-            return Ok(base);
+        loop {
+            let there = self.base.load_full();
+            if let Some(base) = there.upgrade().filter(|base| base.client.is_ours()) {
+                return Ok(base);
+            }
+            let fresh = self.fresh(py)?;
+            // Another thread may have been quicker.
+            if Weak::ptr_eq(&self.base.compare_and_swap(&there, Arc::downgrade(&fresh)), &there) {
+                return Ok(fresh);
+            }
         }
+    }
+
+    fn fresh(&self, py: Python<'_>) -> PyResult<Arc<Base>> {
         let mut builder = self.setup.builder();
         if let Some(url) = self.url.load_full() {
             builder = builder.url(&url);
@@ -194,14 +204,12 @@ impl Family {
         let client = builder.build().map_err(|e| error::raise(py, &e))?;
         let driver = Driver::new(py, &client, self.setup.is_blocking)?;
         logging::refresh(py);
-        let base = Arc::new(Base {
+        Ok(Arc::new(Base {
             client: Ours::new(client),
             is_blocking: self.setup.is_blocking,
             driver: Ours::new(ArcSwapOption::from_pointee(driver)),
             open: AtomicUsize::new(0),
-        });
-        self.base.store(Arc::downgrade(&base));
-        Ok(base)
+        }))
     }
 }
 
@@ -209,7 +217,9 @@ impl Inner {
     fn new(family: Arc<Family>, keeper: Option<Keeper>, base: Arc<Base>) -> Inner {
         let (live, url, storage) = (ArcSwapOption::empty(), ArcSwapOption::empty(), Arc::default());
         let inner = Inner { family, keeper, live, url, states: Mutex::default(), storage };
-        inner.live.store(Some(Arc::new(inner.open(base))));
+        let live = Arc::new(inner.open(base));
+        inner.listen(&live);
+        inner.live.store(Some(live));
         inner
     }
 
@@ -222,14 +232,18 @@ impl Inner {
                 None => SessionSource::Store(keeper.store()),
             }),
         };
+        base.open.fetch_add(1, Ordering::AcqRel);
+        Live { client: Ours::new(client), base, closing: Arc::default(), is_visitor: self.keeper.is_some() }
+    }
+
+    /// Hears of its store from now on.
+    fn listen(&self, live: &Live) {
         let storage = Arc::downgrade(&self.storage);
-        client.on_storage_error(move |failed| {
+        live.client.on_storage_error(move |failed| {
             if let Some(storage) = Weak::upgrade(&storage) {
                 tell_error(&storage, failed);
             }
         });
-        base.open.fetch_add(1, Ordering::AcqRel);
-        Live { client: Ours::new(client), base, closing: Arc::default(), is_visitor: self.keeper.is_some() }
     }
 
     /// Its listeners hear nothing from now on.
@@ -256,14 +270,23 @@ impl Handle {
     /// # Errors
     /// Kind `Configuration` where it is closed.
     pub(crate) fn live(&self, py: Python<'_>) -> PyResult<Arc<Live>> {
-        let live = self.0.live.load_full().ok_or_else(|| closed(py))?;
         self.0.keeper.as_ref().unwrap_or(&self.0.family.setup.keeper).called(py);
-        if live.client.is_ours() {
-            return Ok(live);
+        loop {
+            let there = self.0.live.load_full();
+            match &there {
+                None => return Err(closed(py)),
+                Some(live) if live.client.is_ours() => return Ok(live.clone()),
+                Some(_) => {}
+            }
+            let fresh = Arc::new(self.0.open(self.0.family.base(py)?));
+            let before = self.0.live.compare_and_swap(&there, Some(fresh.clone()));
+            if before.as_ref().map(Arc::as_ptr) == there.as_ref().map(Arc::as_ptr) {
+                self.0.listen(&fresh);
+                return Ok(fresh);
+            }
+            // Another thread was quicker, or has closed the client.
+            fresh.base.open.fetch_sub(1, Ordering::AcqRel);
         }
-        let fresh = Arc::new(self.0.open(self.0.family.base(py)?));
-        self.0.live.store(Some(fresh.clone()));
-        Ok(fresh)
     }
 
     /// A client of the family with a session of its own, which is kept there.

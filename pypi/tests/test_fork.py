@@ -119,6 +119,51 @@ def test_the_session_is_there_in_the_child(kit: Testkit, tmp_path: Path) -> None
     )
 
 
+def test_threads_that_begin_together_in_the_child_have_one_client(kit: Testkit) -> None:
+    # What is made anew for the child is made once, so that closing the client ends what each of them has begun.
+    forks(
+        """
+        COUNT = 8
+        client, other = Client(URL), AsyncClient(URL)
+
+        def blocking(begin, read):
+            begin.wait()
+            with client.collection("posts").subscribe("*") as events:
+                read.wait()
+                assert list(events) == []
+
+        async def listen(begin, read):
+            begin.wait()
+            async with other.collection("posts").subscribe("*") as events:
+                await asyncio.to_thread(read.wait)
+                assert [event async for event in events] == []
+
+        def run(work):
+            begin, read = threading.Barrier(COUNT), threading.Barrier(COUNT + 1)
+            threads = [threading.Thread(target=work, args=(begin, read)) for _ in range(COUNT)]
+            for thread in threads:
+                thread.start()
+            read.wait()
+            return threads
+
+        def work():
+            threads = run(blocking)
+            client.close()
+            threads += run(lambda *args: asyncio.run(listen(*args)))
+            asyncio.run(other.close())
+            ends = time.monotonic() + 40
+            for thread in threads:
+                thread.join(max(ends - time.monotonic(), 0))
+            assert not any(thread.is_alive() for thread in threads), "some have a client of their own"
+
+        for _ in range(3):
+            reap(child(work))
+        """,
+        kit.url,
+        seconds=200,
+    )
+
+
 def test_another_url_goes_along(kit: Testkit) -> None:
     forks(
         """

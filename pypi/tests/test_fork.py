@@ -349,30 +349,29 @@ def test_gunicorn_with_preload(kit: Testkit, tmp_path: Path) -> None:
     (tmp_path / "served.py").write_text(GUNICORN)
     done = run(
         """
-        import socket, subprocess, urllib.request
+        import pathlib, re, subprocess, urllib.request
         folder, = ARGS
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "gunicorn", "--preload", "-w", "3", "-b", f"127.0.0.1:{port}"]
-        command += ["--chdir", folder, "served:app"]
-        server = subprocess.Popen(command, env={**os.environ, "URL": URL}, stderr=subprocess.PIPE, text=True)
-        try:
-            answers = set()
-            for _ in range(300):
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=20) as answer:
-                        answers.add(answer.read().decode())
-                except OSError:
+        command = [sys.executable, "-m", "gunicorn", "--preload", "-w", "3", "-b", "127.0.0.1:0", "--chdir", folder, "served:app"]
+        with open(f"{folder}/log", "w") as log:
+            said = pathlib.Path(folder, "log").read_text
+            server = subprocess.Popen(command, env={**os.environ, "URL": URL}, stderr=log)
+            try:
+                # The port is one that the system has chosen.
+                while not (found := re.search("Listening at: (http:[^ ]+)", said())):
+                    assert server.poll() is None, said()
                     time.sleep(0.05)
-                if len(answers) >= 2:
-                    break
-            assert answers and all(answer.startswith("(1, 1) ") for answer in answers), answers
-            assert all(answer.endswith(f" {server.pid}") for answer in answers), "these are no workers"
-        finally:
-            server.terminate()
-            said = server.communicate(timeout=30)[1]
-        assert "Traceback" not in said, said
+                answers = set()
+                for _ in range(300):
+                    with urllib.request.urlopen(found[1], timeout=60) as answer:
+                        answers.add(answer.read().decode())
+                    if len(answers) >= 2:
+                        break
+                assert all(answer.startswith("(1, 1) ") for answer in answers), answers
+                assert all(answer.endswith(f" {server.pid}") for answer in answers), "these are no workers"
+            finally:
+                server.terminate()
+                server.wait(30)
+        assert "Traceback" not in said(), said()
         """,
         kit.url,
         f"{tmp_path}",

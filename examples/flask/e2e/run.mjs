@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { PATIENCE, asleep, openBrowser, picture, run, screenshots, startKit } from "../../e2e/support.mjs";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -191,26 +191,27 @@ function environment(url, more) {
   return { ...process.env, PICOBASE_URL: url, PICOBASE_API_KEY: "", ...more };
 }
 
-/** The board under gunicorn, on a free port. */
+/** The board under gunicorn, on a port that the system chooses. */
 async function serve(url, defer) {
-  const port = await new Promise((done) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => done(port));
-    });
-  });
   const env = environment(url, { BOARD_COLD_START_TIMEOUT: "2" });
-  const gunicorn = spawn("gunicorn", ["--bind", `127.0.0.1:${port}`, "--log-level", "warning"], { cwd: ROOT, env, stdio: ["ignore", "inherit", "inherit"] });
+  const gunicorn = spawn("gunicorn", ["--bind", "127.0.0.1:0"], { cwd: ROOT, env, stdio: ["ignore", "inherit", "pipe"] });
   const ended = new Promise((done) => gunicorn.once("exit", done).once("error", done));
   defer(() => {
     gunicorn.kill();
     return ended;
   });
-  const site = `http://127.0.0.1:${port}`;
-  for (const end = Date.now() + PATIENCE; !(await fetch(`${site}/sign-in`).then((answer) => answer.ok, () => false)); ) {
-    assert.ok(Date.now() < end, `gunicorn answers nothing after ${PATIENCE} ms`);
-    await new Promise((wait) => setTimeout(wait, 50));
-  }
+  const said = [];
+  const site = await new Promise((done, failed) => {
+    createInterface(gunicorn.stderr).on("line", (line) => {
+      said.push(line);
+      const listening = /Listening at: (http:\S+)/.exec(line);
+      if (listening) done(listening[1]);
+    });
+    ended.then(() => failed(new Error(`gunicorn ended before it listened: ${said.join("\n")}`)));
+  });
+  defer((failed) => failed && console.error(said.join("\n")));
+  const answer = await fetch(`${site}/sign-in`, { signal: AbortSignal.timeout(PATIENCE) });
+  assert.ok(answer.ok, `${answer.status}`);
   return site;
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -59,35 +59,30 @@ class Board:
 
 @pytest.fixture
 def board(proxy: Proxy, tmp_path: Path) -> Iterator[Board]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     config, log = tmp_path / "config.py", tmp_path / "log"
     config.write_text(CONFIG)
-    command = [sys.executable, "-m", "gunicorn", "--config", str(config), "--bind", address]
+    command = [sys.executable, "-m", "gunicorn", "--config", str(config), "--bind", "127.0.0.1:0"]
     environment = {**os.environ, "PICOBASE_URL": proxy.url, "PICOBASE_API_KEY": ""}
     with (
         log.open("wb") as out,
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out) as gunicorn,
     ):
         try:
-            answers(f"http://{address}/sign-in", gunicorn, log)
-            yield Board(f"http://{address}", log)
+            address = listens(gunicorn, log)
+            urllib.request.urlopen(f"{address}/sign-in", timeout=WITHIN).close()
+            yield Board(address, log)
         finally:
             gunicorn.terminate()
             gunicorn.wait(WITHIN)
 
 
-def answers(url: str, gunicorn: subprocess.Popen[bytes], log: Path) -> None:
-    """Returns when somebody answers."""
+def listens(gunicorn: subprocess.Popen[bytes], log: Path) -> str:
+    """Where it listens, once it does: on a port that the system has chosen."""
     end = time.monotonic() + WITHIN
-    while True:
+    while not (found := re.search(r"Listening at: (http:\S+)", log.read_text())):
         assert gunicorn.poll() is None and time.monotonic() < end, log.read_text()
-        try:
-            urllib.request.urlopen(url, timeout=WITHIN).close()
-            return
-        except urllib.error.URLError:
-            time.sleep(0.1)
+        time.sleep(0.05)
+    return found[1]
 
 
 def test_behind_a_proxy_with_https_the_cookie_is_secure(board: Board) -> None:

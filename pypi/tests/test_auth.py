@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import pickle
@@ -17,7 +18,7 @@ import pytest
 
 from picobase import AsyncClient, Client, ConfigurationError, MfaRequiredError, OtpRequest, Session, ValidationError
 from picobase.stores import MemoryStore
-from support.world import World, failure, unique, until
+from support.world import World, collected, failure, unique, until
 
 
 def address(word: str) -> str:
@@ -369,11 +370,10 @@ async def test_a_client_and_a_listener_that_refers_to_it_go_together(kit: Any) -
         visitor = client.with_session(None)
         visitor.auth.on_change(lambda *_, visitor=visitor: visitor)
         visitor.collection("posts").auth.on_change(lambda *_, visitor=visitor: visitor)
-        await asyncio.sleep(0.05)
         gone = weakref.ref(visitor)
         del visitor
-        gc.collect()
-        assert gone() is None
+        # Not before the listeners were told who it is: until then their thread holds them.
+        await until(functools.partial(collected, gone))
         del client
         gc.collect()
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -188,11 +188,13 @@ def test_a_visitor_is_refreshed_by_the_only_call(kit: Testkit) -> None:
         session = client.collection("shortlived").auth.sign_in("shortlived@example.com", kit.password)
         # The server gives the same token twice within a second.
         time.sleep(1.1)
-        for _ in range(5):
+        refreshed = 0
+        while refreshed < 5:
             visitor = client.with_session(session)
             visitor.collection("posts").get_list(1, 1)
             assert visitor.auth.session
-            assert visitor.auth.session.token != session.token
+            # A call waits for a second only: a machine that takes longer keeps the old one, which ends after twenty.
+            refreshed += visitor.auth.session.token != session.token
 
 
 async def test_so_it_is_by_the_only_call_of_an_async_site(kit: Testkit, proxy: Proxy) -> None:
@@ -200,19 +202,20 @@ async def test_so_it_is_by_the_only_call_of_an_async_site(kit: Testkit, proxy: P
     async with AsyncClient(proxy.url) as client:
         session = await client.collection("shortlived").auth.sign_in("shortlived@example.com", kit.password)
         await asyncio.sleep(1.1)
-        for _ in range(3):
+
+        async def is_refreshed(call: Callable[[AsyncClient], Awaitable[object]]) -> bool:
             visitor = client.with_session(session)
-            await visitor.collection("posts").get_list(1, 1)
+            await call(visitor)
             assert visitor.auth.session
-            assert visitor.auth.session.token != session.token
+            return visitor.auth.session.token != session.token
+
+        # A call waits for a second only, which is too short for a machine that is very busy.
+        for _ in range(3):
+            await until(lambda: is_refreshed(lambda visitor: visitor.collection("posts").get_list(1, 1)))
         # A call that fails has its session refreshed as well; and a server that hangs holds nobody up for long.
-        visitor = client.with_session(session)
-        await failure(visitor.collection("posts").get_one("none"), "NotFound")
-        assert visitor.auth.session and visitor.auth.session.token != session.token
+        await until(lambda: is_refreshed(lambda visitor: failure(visitor.collection("posts").get_one("none"), "NotFound")))
         proxy.faults({"path_contains": "auth-refresh", "action": {"type": "delay", "ms": 60_000}})
-        visitor = client.with_session(session)
-        assert (await visitor.collection("posts").get_list(1, 1)).page == 1
-        assert visitor.auth.session and visitor.auth.session.token == session.token
+        assert not await is_refreshed(lambda visitor: visitor.collection("posts").get_list(1, 1))
 
 
 def test_an_upload_that_python_gives_up_lets_its_connection_go(proxy: Proxy) -> None:

@@ -29,12 +29,12 @@ from picobase import (
 )
 from support.kit import Proxy, Testkit
 from support.programs import run
-from support.world import World, failure, unique, until
+from support.world import World, collected, failure, unique, until
 
 
 def submits(proxy: Proxy) -> list[list[str]]:
-    """The topics of each submit. What has no body yet has not arrived."""
-    sent = [request for request in proxy.requests("/api/realtime") if request["method"] == "POST" and request["body"]]
+    """The topics of each submit that the server has acknowledged."""
+    sent = [request for request in proxy.requests("/api/realtime") if request["method"] == "POST" and request["status"] == 204]
     return [json.loads(request["body"])["subscriptions"] for request in sent]
 
 
@@ -107,8 +107,10 @@ async def nothing_left(client: Any) -> None:
 
 
 async def test_unsubscribing_by_topic_by_prefix_and_all(world: World) -> None:
-    client = world.client(realtime={"linger": 0.1})
+    proxy = world.proxy()
+    client = world.client(proxy.url, realtime={"linger": 0.1})
     realtime = client.realtime
+    topics = ["a", "b/1", "b/2", "c"]
     ended: list[str] = []
 
     async def read(topic: str) -> None:
@@ -116,8 +118,9 @@ async def test_unsubscribing_by_topic_by_prefix_and_all(world: World) -> None:
             pass
         ended.append(topic)
 
-    tasks = [asyncio.create_task(read(topic)) for topic in ("a", "b/1", "b/2", "c")]
-    await until(lambda: realtime.is_connected)
+    tasks = [asyncio.create_task(read(topic)) for topic in topics]
+    # Each begins on a thread of its own, and not all of them at the same time.
+    await until(lambda: sorted((submits(proxy) or [[]])[-1]) == topics)
     # Each is acknowledged when the one after it is.
     await realtime.subscribe("last")
     realtime.unsubscribe("a")
@@ -136,7 +139,7 @@ async def test_a_loop_ends_its_subscription_when_it_is_left(world: World) -> Non
     posts, title, seen = client.collection("posts"), unique("loop"), []
 
     async def write() -> None:
-        await until(lambda: client.realtime.is_connected and len(submits(proxy)) > 0)
+        await until(lambda: len(submits(proxy)) > 0)
         async with AsyncClient(world.kit.url) as other:
             for n in range(5):
                 await other.collection("posts").create({"title": title, "n": n})
@@ -169,8 +172,7 @@ async def test_one_that_nobody_holds_ends(world: World) -> None:
     held = await client.collection("posts").subscribe("*")
     native = weakref.ref(getattr(held, "_wrapped", held))
     del held
-    gc.collect()
-    assert native() is None
+    await until(lambda: collected(native))
     await nothing_is_subscribed(proxy)
 
 
@@ -326,12 +328,15 @@ async def test_a_refused_topic_fails_its_own_subscribe_alone(world: World) -> No
 async def test_many_at_once_are_one_submit(kit: Testkit) -> None:
     proxy = kit.proxy()
     # All are there before the stream is.
-    proxy.faults({"path": "/api/realtime", "method": "GET", "action": {"type": "delay", "ms": 1000}})
+    proxy.respond(503, times=1000, path="/api/realtime", action={"headers": {"Retry-After": "1"}})
     async with AsyncClient(proxy.url) as client:
         topics = [client.realtime.subscribe(f"topic{n}") for n in range(50)]
         # They are subscribed when they are awaited.
         assert client.realtime.state == "disconnected"
-        await asyncio.gather(*(_awaited(topic) for topic in topics))
+        subscribing = [asyncio.ensure_future(_awaited(topic)) for topic in topics]
+        await until(lambda: proxy.requests("/api/realtime"))
+        proxy.faults()
+        await asyncio.gather(*subscribing)
         assert [len(topics) for topics in submits(proxy)] == [50]
     proxy.close()
 

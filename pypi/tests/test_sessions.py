@@ -7,12 +7,14 @@ import base64
 import copy
 import gc
 import json
+import os
 import pickle
 import random
 import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -207,7 +209,8 @@ def test_visitors_clients_are_cheap_and_go_by_themselves(kit: Any) -> None:
         some = [shared.with_session(session) for _ in range(2_000)]
         each = (time.thread_time() - start) / 2_000
         assert each < 0.0005, f"{each * 1e6:.0f} us each"
-        assert threading.active_count() == threads
+        # Those of tests before may end meanwhile.
+        assert threading.active_count() <= threads
         gone = [weakref.ref(client) for client in some]
         gc.disable()
         try:
@@ -215,16 +218,21 @@ def test_visitors_clients_are_cheap_and_go_by_themselves(kit: Any) -> None:
             assert all(client() is None for client in gone), "they wait for the collector"
         finally:
             gc.enable()
-        before = _resident()
-        for _ in range(20_000):
-            shared.with_session(session)
-        assert _resident() - before < 4_000_000
+        assert any(_grown(lambda: shared.with_session(session)) < 4_000_000 for _ in range(3)), "each leaves something behind"
+
+
+def _grown(make: Callable[[], object]) -> int:
+    """By how many bytes this process grows with many of them. What grows once is the allocator's."""
+    before = _resident()
+    for _ in range(20_000):
+        make()
+    return _resident() - before
 
 
 def _resident() -> int:
     """The memory of this process, in bytes."""
     with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * 4096
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def test_a_visitor_outlives_what_it_was_made_of(world: World) -> None:

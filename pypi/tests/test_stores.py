@@ -282,8 +282,9 @@ def test_stores_can_be_used_by_themselves(tmp_path: Path) -> None:
 
 async def test_a_loop_that_was_closed_awaits_nothing(kit: Any) -> None:
     proxy, store, errors = kit.proxy(), AsyncSlot(), list[Any]()
-    proxy.faults({"path_contains": "auth-refresh", "action": {"type": "delay", "ms": 1000}})
-    client = AsyncClient(proxy.url, store=store, on_storage_error=errors.append)
+    # It is answered when the loop was closed, and not before.
+    proxy.respond(429, times=1000, path_contains="auth-refresh", action={"headers": {"Retry-After": "1"}})
+    client = AsyncClient(proxy.url, store=store, on_storage_error=errors.append, max_retries=1000)
 
     async def sign_in() -> None:
         await client.collection("shortlived").auth.sign_in("shortlived@example.com", kit.password)
@@ -291,6 +292,7 @@ async def test_a_loop_that_was_closed_awaits_nothing(kit: Any) -> None:
         await client.collection("posts").get_list(1, 1)
 
     await asyncio.to_thread(lambda: asyncio.run(sign_in()))
+    proxy.faults()
     await until(lambda: errors)
     assert isinstance(errors[0].__cause__, RuntimeError)
     await client.close()

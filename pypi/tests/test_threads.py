@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from picobase import AsyncClient, Client
 from support.kit import Proxy, Testkit
 from support.programs import run
 
-ASLEEP = {
-    "path_prefix": "/api/",
-    "for_ms": 4500,
-    "from": "first_hit",
-    "action": {"type": "respond", "status": 503, "headers": {"Retry-After": "1"}},
-}
+ASLEEP = {"path_prefix": "/api/", "action": {"type": "respond", "status": 503, "headers": {"Retry-After": "1"}}}
 
 
-def probes(proxy: Proxy) -> int:
-    """The requests that found the instance asleep, but for those that were under way when the first was answered."""
-    asleep = [entry for entry in proxy.requests() if entry["status"] == 503]
-    noticed = min(entry["ended_ms"] for entry in asleep)
-    return sum(entry["started_ms"] > noticed + 200 for entry in asleep)
+@contextmanager
+def asleep(proxy: Proxy) -> Generator[None, None, None]:
+    """An instance that sleeps until it was asked a few times. One call asks, and no sooner than it was told."""
+    over = threading.Event()
+
+    def wake() -> None:
+        while len(proxy.probes()) < 3 and not over.wait(0.02):
+            pass
+        proxy.faults()
+
+    proxy.faults(ASLEEP)
+    waker = threading.Thread(target=wake)
+    waker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        waker.join()
+    asked = proxy.probes()
+    assert 3 <= len(asked) <= 12
+    for before, after in itertools.pairwise(asked):
+        assert after["started_ms"] - before["started_ms"] >= 990
 
 
 def together(work: Callable[[int], Any], threads: int = 32) -> list[Any]:
@@ -67,10 +81,9 @@ def test_32_threads_wait_at_one_gate(kit: Testkit) -> None:
         client.on_state(states.append)
         posts.get_list(1, 1)
         proxy.forget()
-        proxy.faults(ASLEEP)
-        assert [page.page for page in together(lambda _: posts.get_list(1, 1))] == [1] * 32
+        with asleep(proxy):
+            assert [page.page for page in together(lambda n: posts.get_list(1, 1, query={"n": n}))] == [1] * 32
         assert states == ["starting", "ready"]
-        assert 1 <= probes(proxy) <= 6
     proxy.close()
 
 
@@ -80,10 +93,9 @@ async def test_32_tasks_wait_at_one_gate(kit: Testkit) -> None:
         posts = client.collection("posts")
         await posts.get_list(1, 1)
         proxy.forget()
-        proxy.faults(ASLEEP)
-        pages = await asyncio.gather(*(posts.get_list(1, 1) for _ in range(32)))
+        with asleep(proxy):
+            pages = await asyncio.gather(*(posts.get_list(1, 1, query={"n": n}) for n in range(32)))
         assert [page.page for page in pages] == [1] * 32
-        assert 1 <= probes(proxy) <= 6
     proxy.close()
 
 
@@ -92,12 +104,12 @@ def test_two_loops_wait_at_one_gate(kit: Testkit) -> None:
     client = AsyncClient(proxy.url)
     posts = client.collection("posts")
 
-    async def calls() -> list[int]:
-        return [page.page for page in await asyncio.gather(*(posts.get_list(1, 1) for _ in range(16)))]
+    async def calls(loop: int) -> list[int]:
+        pages = await asyncio.gather(*(posts.get_list(1, 1, query={"n": n, "loop": loop}) for n in range(16)))
+        return [page.page for page in pages]
 
-    proxy.faults(ASLEEP)
-    assert together(lambda _: asyncio.run(calls()), 2) == [[1] * 16] * 2
-    assert 1 <= probes(proxy) <= 6
+    with asleep(proxy):
+        assert together(lambda n: asyncio.run(calls(n)), 2) == [[1] * 16] * 2
     asyncio.run(client.close())
     proxy.close()
 

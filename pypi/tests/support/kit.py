@@ -81,6 +81,15 @@ class Proxy:
         log = self._kit.control("GET", f"/proxies/{self.id}/requests")
         return [entry for entry in log if path in entry["path"]]
 
+    def probes(self) -> list[dict[str, Any]]:
+        """The requests that found the instance asleep, without the first of each call: those may be under way together.
+
+        A call is known by its query, which has to be its own.
+        """
+        asleep = [entry for entry in self.requests() if entry["status"] == 503]
+        calls = [entry["query"] for entry in asleep]
+        return [entry for at, entry in enumerate(asleep) if entry["query"] in calls[:at]]
+
     def forget(self) -> None:
         self._kit.control("DELETE", f"/proxies/{self.id}/requests")
 

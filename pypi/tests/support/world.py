@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import secrets
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -35,6 +37,12 @@ async def until(what: Callable[[], Any], holds: Callable[[Any], bool] = bool, se
             return value
         assert time.monotonic() < end, f"not within {seconds} s; last: {value!r}"
         await asyncio.sleep(0.02)
+
+
+def collected(gone: weakref.ref[Any]) -> bool:
+    """Is the object no more? Another thread that was given it may hold it for a moment longer: ask with `until`."""
+    gc.collect()
+    return gone() is None
 
 
 async def failure(call: Awaitable[Any], kind: str | None = None) -> PicoBaseError:

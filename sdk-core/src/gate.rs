@@ -12,6 +12,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::{
     future::{Future, poll_fn},
+    mem,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -64,7 +65,10 @@ struct State {
     next_ticket: u64,
     next_turn: u64,
     closed: Option<Closed>,
+    /// How the instance is, and what the listeners have heard of it.
+    instance: InstanceState,
     told: InstanceState,
+    telling: bool,
 }
 
 struct Closed {
@@ -104,7 +108,15 @@ pub(crate) enum Pass {
 
 impl Gate {
     pub(crate) fn new() -> Arc<Gate> {
-        let state = State { epoch: 0, next_ticket: 0, next_turn: 0, closed: None, told: InstanceState::Ready };
+        let state = State {
+            epoch: 0,
+            next_ticket: 0,
+            next_turn: 0,
+            closed: None,
+            instance: InstanceState::Ready,
+            told: InstanceState::Ready,
+            telling: false,
+        };
         Arc::new(Gate { state: Lock::new(state), listeners: Lock::new(Vec::new()) })
     }
 
@@ -182,16 +194,16 @@ impl Gate {
 
     /// A call that went through while the gate was open found the instance asleep.
     pub(crate) fn close(&self, epoch: u64, now: Duration, retry_after: Option<Duration>, random: u32) {
-        let news = self.state.with(|s| {
+        self.state.with(|s| {
             if s.closed.is_some() || s.epoch != epoch {
-                return None;
+                return;
             }
             s.epoch += 1;
             let next_try = now.saturating_add(delay(retry_after, 0, random));
             s.closed = Some(Closed { failures: 1, asked: now, next_try, turn: None, step: 0, waiting: Vec::new() });
-            s.tell(InstanceState::Starting)
+            s.instance = InstanceState::Starting;
         });
-        self.announce(news);
+        self.announce();
     }
 
     /// The epoch of now, for [`answered`](Self::answered).
@@ -210,32 +222,40 @@ impl Gate {
     }
 
     fn reopen(&self, epoch: Option<u64>) {
-        let (wakers, news) = self.state.with(|s| {
+        let wakers: Vec<Waker> = self.state.with(|s| {
             if epoch.is_some_and(|epoch| epoch != s.epoch) {
-                return (Vec::new(), None);
+                return Vec::new();
             }
+            s.instance = InstanceState::Ready;
             let Some(closed) = s.closed.take() else {
                 // Nothing to open. What was sent to another instance must not close it either.
                 s.epoch += u64::from(epoch.is_none());
-                return (Vec::new(), s.tell(InstanceState::Ready));
+                return Vec::new();
             };
             s.epoch += 1;
             let turn = closed.turn.and_then(|turn| turn.waker);
-            let wakers: Vec<Waker> = turn.into_iter().chain(closed.waiting.into_iter().map(|w| w.waker)).collect();
-            (wakers, s.tell(InstanceState::Ready))
+            turn.into_iter().chain(closed.waiting.into_iter().map(|w| w.waker)).collect()
         });
-        self.announce(news);
+        self.announce();
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// A call gave up waiting.
     pub(crate) fn gave_up(&self) {
-        let news = self.state.with(|s| s.closed.is_some().then(|| s.tell(InstanceState::Unreachable)).flatten());
-        self.announce(news);
+        self.state.with(|s| {
+            if s.closed.is_some() {
+                s.instance = InstanceState::Unreachable;
+            }
+        });
+        self.announce();
     }
 
-    fn announce(&self, news: Option<InstanceState>) {
-        if let Some(state) = news {
+    /// Tells the listeners what is new: in order, one teller at a time, outside the lock.
+    fn announce(&self) {
+        if self.state.with(|s| mem::replace(&mut s.telling, true)) {
+            return;
+        }
+        while let Some(state) = self.state.with(State::next_news) {
             for listener in self.listeners.with(|listeners| listeners.clone()) {
                 listener(&state);
             }
@@ -277,11 +297,11 @@ fn delay(retry_after: Option<Duration>, failures: u32, random: u32) -> Duration 
 }
 
 impl State {
-    /// Notes what listeners are told; none where they know it.
-    fn tell(&mut self, state: InstanceState) -> Option<InstanceState> {
-        let news = self.told != state;
-        self.told = state;
-        news.then_some(state)
+    /// What the listeners do not know yet.
+    fn next_news(&mut self) -> Option<InstanceState> {
+        self.telling = self.told != self.instance;
+        self.told = self.instance;
+        self.telling.then_some(self.told)
     }
 }
 
@@ -606,6 +626,24 @@ mod tests {
         world.gate.open();
         world.gate.close(moved, SECOND, None, 0);
         assert!(!world.is_closed(), "that was another instance");
+    }
+
+    #[test]
+    fn all_listeners_hear_the_states_in_their_order() {
+        let gate = Gate::new();
+        let opens = Arc::downgrade(&gate);
+        gate.add_listener(Arc::new(move |state: &InstanceState| {
+            if *state == InstanceState::Starting
+                && let Some(gate) = opens.upgrade()
+            {
+                gate.open();
+            }
+        }));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let sink = heard.clone();
+        gate.add_listener(Arc::new(move |state: &InstanceState| sink.lock().unwrap().push(*state)));
+        gate.close(gate.epoch(), SECOND, None, 0);
+        assert_eq!(*heard.lock().unwrap(), [InstanceState::Starting, InstanceState::Ready]);
     }
 
     #[test]

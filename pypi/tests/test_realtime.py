@@ -789,5 +789,5 @@ def test_realtime_options_are_checked() -> None:
         Client("http://127.0.0.1:1", realtime={"livness": 1})  # type: ignore[arg-type]  # the mistake is what is tested
     with pytest.raises(PicoBaseError) as caught:
         Client("http://127.0.0.1:1", realtime={"liveness": -1})
-    assert caught.value.kind == "Validation"
+    assert caught.value.kind == "Configuration"
     Client("http://127.0.0.1:1", realtime={"liveness": None, "catch_up": False, "queue_max": 10}).close()

@@ -1,9 +1,10 @@
 //! Runs calls of the core: on the calling thread, with the interpreter detached and Ctrl-C heard, or for asyncio.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     convert::Infallible,
     future::{Future, pending, poll_fn},
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     process,
     sync::{
@@ -17,17 +18,15 @@ use std::{
 
 use picobase::{Error, ErrorKind, blocking, runtime::BoxFuture};
 use pyo3::{
+    IntoPyObjectExt,
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyCFunction, PyDict, PyTuple},
+    types::PyCFunction,
 };
-use pyo3_async_runtimes::{
-    TaskLocals,
-    generic::{ContextExt, JoinError, Runtime, future_into_py_with_locals},
-};
+use pyo3_async_runtimes::TaskLocals;
 use tokio::{
     runtime::{Builder, Handle},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task,
 };
 
@@ -128,8 +127,6 @@ thread_local! {
     static IN_HOOK: Cell<bool> = const { Cell::new(false) };
     /// Do signal handlers of Python run on this thread? And in which process that was found out: a fork changes it.
     static HEARS_SIGNALS: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
-    /// Where the futures go that are handed over next.
-    static SPAWN_ON: RefCell<Option<Handle>> = const { RefCell::new(None) };
 }
 
 /// Calls a function of the user's from inside a call.
@@ -310,7 +307,7 @@ pub(crate) fn done(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 
 /// The loop and context of the call that this thread drives, where that is one of asyncio's.
 pub(crate) fn locals() -> Option<TaskLocals> {
-    Bridge::get_task_locals()
+    LOCALS.try_with(Clone::clone).ok()
 }
 
 /// A thread that does the I/O of a client for asyncio. It ends with the client, and not before its calls.
@@ -420,12 +417,102 @@ fn awaitable<'py, T>(
 where
     T: for<'a> IntoPyObject<'a> + Send + 'static,
 {
-    let told = TaskLocals::new(Bound::new(py, NativeLoop(running.clone().unbind()))?.into_any());
+    let future = running.call_method0(intern!(py, "create_future"))?;
+    let (gone, is_gone) = oneshot::channel();
+    let done = Bound::new(py, NativeDone(Mutex::new(Some(gone))))?;
+    future.call_method1(intern!(py, "add_done_callback"), (done,))?;
+    let waiting = Waiting { running: running.clone().unbind(), future: future.clone().unbind() };
     let work = LOCALS.scope(TaskLocals::new(running).copy_context(py)?, work);
-    SPAWN_ON.set(Some(thread.clone()));
-    let awaitable = future_into_py_with_locals::<Bridge, _, _>(py, told, work);
-    SPAWN_ON.set(None);
-    awaitable
+    thread.spawn(told(waiting, work, is_gone));
+    Ok(future)
+}
+
+/// Does the work, unless nobody waits for it any more, and tells what came of it.
+async fn told<T>(waiting: Waiting, work: impl Future<Output = PyResult<T>>, is_gone: oneshot::Receiver<()>)
+where
+    T: for<'a> IntoPyObject<'a>,
+{
+    let (mut work, mut is_gone) = (Box::pin(work), Some(is_gone));
+    let result = poll_fn(|cx| {
+        match panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Ready(result)) => return Poll::Ready(Some(result)),
+            Ok(Poll::Pending) => {}
+            Err(_) => return Poll::Ready(Some(Err(PyRuntimeError::new_err("the call failed inside; report this")))),
+        }
+        match is_gone.as_mut().map(|gone| Pin::new(gone).poll(cx)) {
+            Some(Poll::Ready(Ok(()))) => return Poll::Ready(None),
+            Some(Poll::Ready(Err(_))) => is_gone = None,
+            Some(Poll::Pending) | None => {}
+        }
+        Poll::Pending
+    })
+    .await;
+    // What is Python's ends in here. Let go of outside it would wait behind a lock for somebody who is inside, and a fork at
+    // that moment takes the lock along.
+    let _ = exit::attach(move |py| {
+        if let Some(Err(raised)) = result.map(|result| waiting.tell(py, result)) {
+            raised.write_unraisable(py, None);
+        }
+        drop((work, waiting));
+    });
+}
+
+/// A future of a loop, which somebody may wait for.
+struct Waiting {
+    running: Py<PyAny>,
+    future: Py<PyAny>,
+}
+
+impl Waiting {
+    fn tell<T>(&self, py: Python<'_>, result: PyResult<T>) -> PyResult<()>
+    where
+        T: for<'a> IntoPyObject<'a>,
+    {
+        let (running, future) = (self.running.bind(py), self.future.bind(py));
+        if is_done(future)? {
+            return Ok(());
+        }
+        let (how, value) = match result.and_then(|value| value.into_py_any(py)) {
+            Ok(value) => (future.getattr(intern!(py, "set_result"))?, value),
+            Err(raised) => (future.getattr(intern!(py, "set_exception"))?, raised.into_value(py).into_any()),
+        };
+        let settle = Bound::new(py, NativeSettle)?;
+        match running.call_method1(intern!(py, "call_soon_threadsafe"), (settle, future, how, value)) {
+            // In a loop that is closed nobody waits.
+            Err(raised) if !running.call_method0(intern!(py, "is_closed"))?.is_truthy()? => Err(raised),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    future.call_method0(intern!(future.py(), "done"))?.is_truthy()
+}
+
+/// Called in the loop when the future is done; where it was cancelled the work ends.
+#[pyclass(frozen, module = "picobase._native")]
+struct NativeDone(Mutex<Option<oneshot::Sender<()>>>);
+
+#[pymethods]
+impl NativeDone {
+    fn __call__(&self, _future: &Bound<'_, PyAny>) {
+        let gone = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = gone.map(|gone| gone.send(()));
+    }
+}
+
+/// Called in the loop: the future may have been cancelled on the way.
+#[pyclass(frozen, module = "picobase._native")]
+struct NativeSettle;
+
+#[pymethods]
+impl NativeSettle {
+    fn __call__(&self, future: &Bound<'_, PyAny>, how: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !is_done(future)? {
+            how.call1((value,))?;
+        }
+        Ok(())
+    }
 }
 
 /// A call that does nothing, before any other: the bridge to asyncio has locks of its own for what it looks up once, see
@@ -446,26 +533,6 @@ fn rehearse(py: Python<'_>, runtime: &tokio::runtime::Runtime) -> PyResult<()> {
     });
     running.call_method0("close")?;
     played.map(drop)
-}
-
-/// A loop of asyncio's that may be closed when it is told something: then nobody waits for it.
-#[pyclass(frozen, module = "picobase._native")]
-pub(crate) struct NativeLoop(Py<PyAny>);
-
-#[pymethods]
-impl NativeLoop {
-    fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.0.bind(py).call_method0(intern!(py, "create_future"))
-    }
-
-    #[pyo3(signature = (*given, **named))]
-    fn call_soon_threadsafe(&self, given: &Bound<'_, PyTuple>, named: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
-        let (py, running) = (given.py(), self.0.bind(given.py()));
-        match running.call_method(intern!(py, "call_soon_threadsafe"), given, named) {
-            Err(raised) if !running.call_method0(intern!(py, "is_closed"))?.is_truthy()? => Err(raised),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// The result of a call on its way to Python: it becomes an object where it is handed over, if anybody still waits for it.
@@ -492,56 +559,4 @@ where
 
 tokio::task_local! {
     static LOCALS: TaskLocals;
-}
-
-/// Asyncio's view of [`EventThread`]: there is one for each client, so the thread that asks says which is meant.
-pub(crate) struct Bridge;
-
-impl Runtime for Bridge {
-    type JoinError = Ended;
-    type JoinHandle = Pin<Box<dyn Future<Output = Result<(), Ended>> + Send>>;
-
-    fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> Self::JoinHandle {
-        let Some(handle) = SPAWN_ON.with_borrow(Clone::clone).or_else(|| Handle::try_current().ok()) else {
-            return Box::pin(async { Err(Ended(None)) });
-        };
-        let task = handle.spawn(future);
-        Box::pin(async move { task.await.map_err(|e| Ended(Some(e))) })
-    }
-
-    /// In place: the thread is there for Python, and has to wait for the interpreter anyway. One that ends is not told
-    /// what came of a call.
-    fn spawn_blocking<F: FnOnce() + Send + 'static>(work: F) -> Self::JoinHandle {
-        let _ = exit::attach(|_| work());
-        Box::pin(async { Ok(()) })
-    }
-}
-
-impl ContextExt for Bridge {
-    fn scope<F, R>(locals: TaskLocals, future: F) -> Pin<Box<dyn Future<Output = R> + Send>>
-    where
-        F: Future<Output = R> + Send + 'static,
-    {
-        Box::pin(LOCALS.scope(locals, future))
-    }
-
-    fn get_task_locals() -> Option<TaskLocals> {
-        LOCALS.try_with(Clone::clone).ok()
-    }
-}
-
-/// Why a task ended early.
-pub(crate) struct Ended(Option<task::JoinError>);
-
-impl JoinError for Ended {
-    fn is_panic(&self) -> bool {
-        self.0.as_ref().is_some_and(task::JoinError::is_panic)
-    }
-
-    fn into_panic(self) -> Box<dyn std::any::Any + Send + 'static> {
-        match self.0 {
-            Some(e) if e.is_panic() => e.into_panic(),
-            _ => Box::new("the task was cancelled"),
-        }
-    }
 }

@@ -255,9 +255,11 @@ def test_fifty_forks_under_load(kit: Testkit) -> None:
             client = threads = None
             gc.collect()
 
-        for n in range(50):
-            reap(child(work))
-        ending.set()
+        try:
+            for n in range(50):
+                reap(child(work))
+        finally:
+            ending.set()
         for thread in threads:
             thread.join()
         """,

@@ -136,7 +136,7 @@ export async function download(
   const answer: any = new Response(guarded(body, came, failed, idle, end, options.signal), {
     headers: { ...(type && { "content-type": type }), ...(size != null && { "content-length": `${size}` }) },
   });
-  // Chromium's own tell a body that failed as a TypeError, whatever it failed with.
+  // Chromium's own tell a body that failed as a TypeError, whatever it failed with. They are reached by name, and not all are everywhere: hence untyped.
   for (const how of ["arrayBuffer", "blob", "bytes", "formData", "json", "text"]) {
     const read = answer[how];
     answer[how] &&= () =>

@@ -28,7 +28,7 @@ export function storeOf(option: StoreOption | null | undefined, platform: Platfo
 }
 
 /**
- * A store in what keeps texts by name.
+ * A store in what keeps texts by name. Untyped, for it serves both kinds: a browser's answers at once, a user's may answer later or `undefined`.
  *
  * @internal
  */

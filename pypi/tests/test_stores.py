@@ -277,7 +277,7 @@ def test_stores_can_be_used_by_themselves(tmp_path: Path) -> None:
         FileStore(tmp_path).load()
     # A path that is not there, as of a variable that is not set, is no wish for a store in memory.
     with pytest.raises(TypeError):
-        FileStore(None)  # type: ignore[arg-type]
+        FileStore(None)  # type: ignore[arg-type]  # the mistake is what is tested
 
 
 async def test_a_loop_that_was_closed_awaits_nothing(kit: Any) -> None:
